@@ -1,0 +1,27 @@
+"""The one place where real time is read. Everything else is given a Clock."""
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall time for what people and EC2 see; monotonic time for leases, deadlines and backoff."""
+
+    def now(self) -> datetime:
+        """The wall time, aware, UTC."""
+        ...
+
+    def monotonic_s(self) -> float:
+        """Seconds that never go back, from an arbitrary start."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic_s(self) -> float:
+        return time.monotonic()

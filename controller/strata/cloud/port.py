@@ -1,0 +1,74 @@
+"""The port to EC2 and SSM: what the boto3 adapter and the in-process simulator both promise.
+
+One Cloud speaks to one region at one endpoint. Every read is complete or raises CloudError; nothing here
+retries (the caller's queue backs off), sleeps only for the client-side token buckets, and never cancels a
+mutating call that was sent.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from strata.resources.machine import Image, Machine, MachineHealth, Subnet
+
+Filter = tuple[str, tuple[str, ...]]
+MAX_FILTER_VALUES = 200  # EC2's limit for the values of one filter
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """One RunInstances call. `parameters` is what boto3's run_instances takes, all but ClientToken, MinCount
+    and MaxCount: byte-equal canonical JSON of it is what makes two requests the same to EC2."""
+
+    client_token: str
+    parameters: Mapping[str, Any]
+    max_count: int
+    min_count: int = 1
+
+
+class Cloud(Protocol):
+    """EC2 and SSM of one region at one endpoint."""
+
+    async def describe_instances(self, filters: Sequence[Filter]) -> tuple[Machine, ...]:
+        """All pages of DescribeInstances (1,000 a page) with these filters, each filter checked again on the
+        reply. Raises CloudError, also when only a later page failed: never a partial answer."""
+        ...
+
+    async def describe_impaired(self) -> tuple[MachineHealth, ...]:
+        """The account's machines with an impaired instance, system or attached-EBS status check; complete."""
+        ...
+
+    async def describe_health(self, instance_ids: Sequence[str]) -> tuple[MachineHealth, ...]:
+        """Status checks of these machines. Ids that EC2 does not know (yet) are left out of the answer."""
+        ...
+
+    async def run_instances(self, request: RunRequest) -> tuple[Machine, ...]:
+        """Launch between min_count and max_count machines, once for a client token. The answer is whole: with a
+        token that was used before, the machines of the first call in their present state."""
+        ...
+
+    async def terminate_instances(self, instance_ids: Sequence[str]) -> None:
+        """End these machines. Idempotent. Raises CloudError; with kind NOT_FOUND nothing was done."""
+        ...
+
+    async def stop_instances(self, instance_ids: Sequence[str]) -> None: ...
+
+    async def start_instances(self, instance_ids: Sequence[str]) -> None: ...
+
+    async def reboot_instances(self, instance_ids: Sequence[str]) -> None: ...
+
+    async def create_tags(self, resource_ids: Sequence[str], tags: Mapping[str, str]) -> None:
+        """Set these tags on all of these resources. Idempotent."""
+        ...
+
+    async def get_parameters(self, names: Sequence[str]) -> dict[str, str]:
+        """Values of SSM parameters, by name; those that do not exist are left out."""
+        ...
+
+    async def describe_images(self, image_ids: Sequence[str]) -> tuple[Image, ...]:
+        """These images; those that do not exist, or may not be seen, are left out."""
+        ...
+
+    async def describe_subnets(self, subnet_ids: Sequence[str]) -> tuple[Subnet, ...]:
+        """These subnets; those that do not exist are left out."""
+        ...

@@ -1,0 +1,74 @@
+"""Layer: a server role, its template, its capacity rules and its healing."""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from strata.resources.meta import Condition, ObjectMeta, Record
+from strata.resources.stack import InstanceTemplate
+
+
+class Capacity(Record, frozen=True, kw_only=True):
+    """desired = clamp(always, min, max); `max` None: no upper limit."""
+
+    always: int = 0
+    min: int = 0
+    max: int | None = None
+
+
+class Healing(Record, frozen=True, kw_only=True):
+    """Durations as text (`5m`); `max_unhealthy` a share (`30%`) or a count (`3`)."""
+
+    enabled: bool = True
+    impaired_after: str = "5m"
+    start_deadline: str = "10m"
+    action: Literal["replace", "restart"] = "replace"
+    max_unhealthy: str = "30%"
+
+
+class LayerSpec(Record, frozen=True, kw_only=True):
+    type: str = "custom"
+    instance: InstanceTemplate = InstanceTemplate()
+    capacity: Capacity = Capacity()
+    healing: Healing = Healing()
+
+
+class Because(Record, frozen=True, kw_only=True):
+    """One addend of desired, or the limit that cut it."""
+
+    rule: str
+    instances: int
+    until: datetime | None = None
+
+
+class ResolvedImage(Record, frozen=True, kw_only=True):
+    """What the layer's image came to, once: frozen until `source` changes."""
+
+    source: str
+    id: str
+    root_device_name: str
+    resolved_at: datetime
+
+
+class LayerStatus(Record, frozen=True, kw_only=True):
+    """`selector` and `replicas` are for the scale subresource. `protected_since` is when the breaker opened;
+    `protected_below_since` is since when it could close again."""
+
+    observed_generation: int = 0
+    desired: int = 0
+    replicas: int = 0
+    selector: str = ""
+    because: tuple[Because, ...] = ()
+    instances: dict[str, int] = msgspec.field(default_factory=dict)
+    image: ResolvedImage | None = None
+    protected_below_since: datetime | None = None
+    conditions: tuple[Condition, ...] = ()
+
+
+class Layer(Record, frozen=True, kw_only=True, omit_defaults=False):
+    api_version: str
+    kind: str
+    metadata: ObjectMeta
+    spec: LayerSpec
+    status: LayerStatus = LayerStatus()

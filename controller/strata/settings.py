@@ -1,0 +1,33 @@
+"""The daemon's settings, in one place. Times are seconds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerSettings:
+    """How the controller behaves. The defaults are for production; tests and `strata up` shorten some.
+
+    `endpoints` names EC2 endpoints other than AWS that a Stack's `spec.endpoint` may choose.
+    """
+
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    lease_ttl_s: float = 15.0
+    act_margin_s: float = 4.0  # a cloud mutation needs this much of the lease left
+    workers: int = 16
+    resync_s: float = 300.0
+    launch_window_s: float = 0.02  # how long the launcher gathers equal launches
+    poll_interval_s: float = 5.0
+    sweep_interval_s: float = 600.0
+    sweep_after_silence_s: float = 1800.0
+    absence_gap_s: float = 120.0  # two complete sweeps this far apart prove absence
+    absence_age_s: float = 600.0  # and the machine was launched at least this long ago
+    launch_unanswered_s: float = 600.0
+    launch_sweep_after_s: float = 900.0
+    launch_expiry_s: float = 12 * 3600.0
+    launch_keep_s: float = 24 * 3600.0
+    orphan_grace_s: float = 900.0
+    refusal_memory_s: float = 300.0  # how long a (type, zone) that had no capacity is not asked again
+    backoff_base_s: float = 5.0
+    backoff_cap_s: float = 600.0
+    stable_after_s: float = 600.0  # online this long forgets earlier failures
