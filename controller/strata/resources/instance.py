@@ -55,9 +55,11 @@ class Ec2Status(Record, frozen=True, kw_only=True):
 
 
 class HealMark(Record, frozen=True, kw_only=True):
-    """The Layer pass's order to destroy this very machine, within the budget, and the proof that justified it."""
+    """The Layer pass's order to destroy (or restart) this very machine, within the budget, and the proof that
+    justified it. It stays, inert, until the slot is online again: so long it counts against the budget."""
 
     instance_id: str
+    action: Literal["replace", "restart"] = "replace"
     reason: str
     message: str
     marked_at: datetime
@@ -73,7 +75,9 @@ class Failures(Record, frozen=True, kw_only=True):
 
 
 class InstanceStatus(Record, frozen=True, kw_only=True):
-    """`attempt` counts launches, ever. `online_since` is since when the present machine is online."""
+    """`attempt` counts launches, ever. `online_since` is since when the present machine is online. `restarted` is
+    the EC2 instance that healing has restarted once already. `stopped_as_wanted` tells a stop that spec.power asked
+    for from one behind our back."""
 
     observed_generation: int = 0
     phase: Phase = Phase.REQUESTED
@@ -84,6 +88,8 @@ class InstanceStatus(Record, frozen=True, kw_only=True):
     heal: HealMark | None = None
     failures: Failures | None = None
     online_since: datetime | None = None
+    restarted: str = ""
+    stopped_as_wanted: bool = False
     conditions: tuple[Condition, ...] = ()
 
 
