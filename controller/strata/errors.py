@@ -8,6 +8,7 @@
         Compacted                the revision asked for is gone: relist
         Regressed                the store is older than what was seen, or another one: relist
         NoSpace                  the store is full; reads still work
+        LeaseNotFound            the lease of a put is gone: nothing was written
         StoreAuthError           the credentials were refused
       CloudError                 EC2 or SSM said no, or nothing; `kind` says what that means
       NotLeader                  this process may not act, now
@@ -64,6 +65,10 @@ class Regressed(StoreError):  # noqa: N818
 
 class NoSpace(StoreError):  # noqa: N818
     """The store's quota is used up."""
+
+
+class LeaseNotFound(StoreError):  # noqa: N818
+    """The lease does not exist (any more); nothing was written."""
 
 
 class StoreAuthError(StoreError):
