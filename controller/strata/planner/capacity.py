@@ -1,0 +1,88 @@
+"""How many machines a layer should have, why, under which names and in which zones."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from strata.resources.instance import Instance, Phase
+from strata.resources.layer import Because, Capacity
+from strata.resources.stack import SubnetRef
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """The number, and the sum behind it."""
+
+    count: int
+    because: tuple[Because, ...]
+
+
+def desired(capacity: Capacity) -> Desired:
+    """clamp(always, min, max), with each rule that had a part in it."""
+    total = capacity.always
+    because = [Because(rule="always", instances=capacity.always)]
+    if total < capacity.min:
+        because.append(Because(rule="min", instances=capacity.min - total))
+        total = capacity.min
+    if capacity.max is not None and total > capacity.max:
+        because.append(Because(rule="max", instances=capacity.max - total))
+        total = capacity.max
+    return Desired(total, tuple(because))
+
+
+def free_ordinals(layer: str, taken: Iterable[str]) -> Iterator[int]:
+    """The ordinals whose names are free, lowest first. A name is taken as long as its object exists."""
+    names = set(taken)
+    return (ordinal for ordinal in count(1) if f"{layer}-{ordinal}" not in names)
+
+
+def ordinal(instance: Instance) -> int:
+    """The number at the end of a slot's name; 0 where there is none."""
+    tail = instance.metadata.name.rpartition("-")[2]
+    return int(tail) if tail.isdecimal() else 0
+
+
+def zone_of(instance: Instance) -> str:
+    """Where the slot's machine is, or where it is meant to be."""
+    placed = instance.status.ec2.zone if instance.status.ec2 else ""
+    return placed or instance.spec.zone or ""
+
+
+def choose_zones(members: Sequence[Instance], subnets: Sequence[SubnetRef], wanted: int) -> list[str]:
+    """A zone for each new slot, so that zones differ by one at most; the earlier subnet wins a tie."""
+    order = list(dict.fromkeys(subnet.zone for subnet in subnets))
+    filled = Counter(zone_of(member) for member in members)
+    chosen: list[str] = []
+    for _ in range(wanted if order else 0):
+        zone = min(order, key=lambda z: (filled[z], order.index(z)))
+        filled[zone] += 1
+        chosen.append(zone)
+    return chosen
+
+
+def choose_victims(
+    members: Sequence[Instance], excess: int, *, unhealthy: frozenset[str], drifted: frozenset[str]
+) -> list[Instance]:
+    """Whom a scale-in takes: never online, unhealthy, drifted, of the fullest zone, of the highest ordinal.
+
+    `unhealthy` and `drifted` hold names. Zones are counted anew after each choice.
+    """
+    left = list(members)
+    victims: list[Instance] = []
+    while left and len(victims) < excess:
+        filled = Counter(zone_of(member) for member in left)
+
+        def rank(member: Instance, filled: Counter[str] = filled) -> tuple[bool, bool, bool, int, int]:
+            return (
+                member.status.phase != Phase.ONLINE and member.status.online_since is None,
+                member.metadata.name in unhealthy,
+                member.metadata.name in drifted,
+                filled[zone_of(member)],
+                ordinal(member),
+            )
+
+        victim = max(left, key=rank)
+        left.remove(victim)
+        victims.append(victim)
+    return victims

@@ -1,0 +1,52 @@
+"""Conditions that keep their transition time while their status stays."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from strata.resources.meta import Condition, ConditionStatus, find_condition
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A condition without its times. `status` None: cannot be judged now, so what was said before stays."""
+
+    type: str
+    status: ConditionStatus | None
+    reason: str
+    message: str = ""
+
+
+def yes(type_: str, reason: str, message: str = "") -> Verdict:
+    return Verdict(type_, "True", reason, message)
+
+
+def no(type_: str, reason: str, message: str = "") -> Verdict:
+    return Verdict(type_, "False", reason, message)
+
+
+def unknown(type_: str, reason: str, message: str = "") -> Verdict:
+    return Verdict(type_, "Unknown", reason, message)
+
+
+def conditions(
+    before: tuple[Condition, ...], verdicts: tuple[Verdict, ...], *, generation: int, now: datetime
+) -> tuple[Condition, ...]:
+    """The next conditions, in the verdicts' order."""
+    return tuple(
+        condition for verdict in verdicts if (condition := _next(before, verdict, generation, now)) is not None
+    )
+
+
+def _next(before: tuple[Condition, ...], verdict: Verdict, generation: int, now: datetime) -> Condition | None:
+    old = find_condition(before, verdict.type)
+    if verdict.status is None:
+        return old
+    moved = old is None or old.status != verdict.status
+    return Condition(
+        type=verdict.type,
+        status=verdict.status,
+        reason=verdict.reason,
+        message=verdict.message,
+        observed_generation=generation,
+        last_transition_time=now if moved or old is None else old.last_transition_time,
+    )

@@ -1,0 +1,56 @@
+"""What is known of a thing outside: it is there, it is proved absent, or nobody knows. Never a default."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from strata.resources.machine import CheckState, Machine
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Known(Generic[T]):
+    value: T
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Proved not to exist: missing in `sweeps` complete sweeps since `since`, and in a read by its id."""
+
+    since: datetime
+    sweeps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nothing may be decided from this. `reason` is a CamelCase word, `message` for people."""
+
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A machine and its status checks. `checks` None: not read since this daemon leads.
+
+    `starting_since` and `impaired_since` are when this daemon first saw the machine pending, or impaired, counted on
+    the monotonic clock: neither a stepped clock nor an outage of ours can make a machine look late.
+    """
+
+    machine: Machine
+    starting_since: datetime
+    checks: CheckState | None = None
+    impaired_since: datetime | None = None
+
+
+MachineFact = Known[Observed] | Absent | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something worth an event and a log line."""
+
+    reason: str
+    message: str
+    warning: bool = False

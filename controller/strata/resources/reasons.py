@@ -1,0 +1,45 @@
+"""Reasons of conditions and events. One word each, with when it is used."""
+
+# Stack and region
+CLOUD_REACHABLE = "Polled"  # the region was polled completely, lately
+CLOUD_UNPOLLED = "NotPolledYet"  # no complete poll since this daemon leads
+SUBNET_NOT_FOUND = "SubnetNotFound"  # a subnet of the stack does not exist, or is in another zone or VPC
+PAUSED = "Paused"  # spec.paused: nothing is changed in EC2
+DELETING = "Deleting"  # the object is being deleted; the message says what it waits for
+READY = "Ready"  # all that was asked for is there
+CONVERGING = "Converging"  # work is under way
+
+# Layer
+IMAGE_NOT_FOUND = "ImageNotFound"  # the AMI or the SSM parameter does not exist
+TEMPLATE_INCOMPLETE = "TemplateIncomplete"  # neither layer nor stack says a field that a launch needs
+STACK_NOT_FOUND = "StackNotFound"  # the namespace's Stack does not exist
+LAYER_NOT_FOUND = "LayerNotFound"  # the Instance's first layer does not exist
+TOO_MANY_UNHEALTHY = "TooManyUnhealthy"  # the breaker is open: machines that run are not destroyed
+WITHIN_BUDGET = "WithinBudget"  # the breaker is closed
+SETTLING = "Settling"  # the breaker is open, below its limit for less than five minutes
+SCALED_OUT = "ScaledOut"  # slots were added
+SCALED_IN = "ScaledIn"  # slots were removed
+TEMPLATE_DRIFT = "TemplateDrift"  # a machine was made from an older template
+UP_TO_DATE = "UpToDate"  # every machine is of the present template
+
+# Instance
+LAUNCHING = "Launching"  # a launch is under way
+LAUNCHED = "Launched"  # the slot has a machine
+LAUNCH_FAILED = "LaunchFailed"  # a launch ended without a machine; the message says why
+BACKING_OFF = "BackingOff"  # the slot failed before; the next launch waits
+CAPACITY = "InsufficientInstanceCapacity"  # EC2 has no machines of the types and zones asked for
+TERMINATED_EXTERNALLY = "TerminatedExternally"  # EC2 says that the machine is gone, and nobody here ended it
+STOPPED_EXTERNALLY = "StoppedExternally"  # the machine stopped, and spec.power did not ask for it
+IMPAIRED = "StatusChecksFailed"  # EC2's status checks fail
+START_DEADLINE = "StartDeadlinePassed"  # not online within healing.startDeadline
+CHECKS_OK = "StatusChecksPassed"  # running, and both status checks passed
+BOOTING = "Booting"  # running; the status checks have not passed yet
+NOT_RUNNING = "NotRunning"  # there is no running machine
+HEALING = "Healing"  # a failed machine is being replaced or restarted
+TERMINATING = "Terminating"  # the machine is being ended
+TERMINATION_PROTECTED = "TerminationProtected"  # disableApiTermination is set on the machine
+UNKNOWN = "Unknown"  # EC2 could not be read; nothing is decided
+
+# Cluster
+ORPHANS_HELD = "OrphansHeld"  # machines nobody accounts for wait for a person
+ORPHAN_REAPED = "OrphanReaped"  # such a machine was terminated
