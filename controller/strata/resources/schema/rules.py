@@ -1,0 +1,118 @@
+"""What a schema cannot say: rules over several fields, and over an object and what it was before. All of them.
+
+Each rule yields a Cause a wrong field. Values of wrong type are the schema's business and are skipped here.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any
+
+from strata.errors import Cause
+from strata.resources.duration import parse_duration
+from strata.resources.kinds import INSTANCE, LAYER, STACK
+from strata.resources.schema.causes import show
+
+Document = Mapping[str, Any]
+
+USER_DATA_LIMIT_BYTES = 12 * 1024  # EC2 takes 16 KiB; the rest is for what the daemon puts in front
+_DURATION_LIMITS = (timedelta(seconds=1), timedelta(days=30))
+
+
+def judge_rules(plural: str, document: Document, old: Document | None) -> Iterator[Cause]:
+    """Every broken rule of this kind. `old` is the object as it was; None for a new one."""
+    for rule in (*_EVERY_KIND, *_BY_PLURAL[plural]):
+        yield from rule(document, old)
+
+
+def _one_image_source(document: Document, _old: Document | None) -> Iterator[Cause]:
+    image = _at(document, "spec", "instance", "image")
+    if not isinstance(image, dict):
+        return
+    said = [name for name in ("id", "ssmParameter") if image.get(name)]
+    if len(said) == 2:  # noqa: PLR2004 - both
+        yield _invalid("spec.instance.image", image, "must have id or ssmParameter, not both; set the other to null")
+    elif not said:
+        yield Cause("spec.instance.image", "FieldValueRequired", "Required value: say either id or ssmParameter")
+
+
+def _user_data_size(document: Document, _old: Document | None) -> Iterator[Cause]:
+    user_data = _at(document, "spec", "instance", "userData")
+    size_bytes = len(user_data.encode()) if isinstance(user_data, str) else 0
+    # What is longer in characters as well is found by the schema.
+    if size_bytes > USER_DATA_LIMIT_BYTES >= len(user_data):
+        message = f"Too long: must have at most {USER_DATA_LIMIT_BYTES} bytes, has {size_bytes}"
+        yield Cause("spec.instance.userData", "FieldValueTooLong", message)
+
+
+def _some_subnet(document: Document, _old: Document | None) -> Iterator[Cause]:
+    if _at(document, "spec", "subnets") == []:
+        yield Cause("spec.subnets", "FieldValueRequired", "Required value: name at least one subnet")
+
+
+def _place_is_fixed(document: Document, old: Document | None) -> Iterator[Cause]:
+    if old is None:
+        return
+    for name in ("region", "endpoint", "vpcId"):
+        before, now = _at(old, "spec", name), _at(document, "spec", name)
+        if before != now:
+            fix = "make another stack there instead"
+            yield _invalid(f"spec.{name}", now, f"never changes, and was {show(before)}; {fix}")
+
+
+def _min_below_max(document: Document, _old: Document | None) -> Iterator[Cause]:
+    low, high = _at(document, "spec", "capacity", "min"), _at(document, "spec", "capacity", "max")
+    if isinstance(low, int) and isinstance(high, int) and low > high:
+        yield _invalid("spec.capacity.min", low, f"must not be above spec.capacity.max, which is {high}")
+
+
+def _durations(document: Document, _old: Document | None) -> Iterator[Cause]:
+    for name in ("impairedAfter", "startDeadline"):
+        text = _at(document, "spec", "healing", name)
+        if isinstance(text, str) and not _fits(text):
+            yield _invalid(f"spec.healing.{name}", text, "must be a duration from 1s to 30d, such as 90s, 5m or 1h30m")
+
+
+def _fits(text: str) -> bool:
+    shortest, longest = _DURATION_LIMITS
+    try:
+        return shortest <= parse_duration(text) <= longest
+    except OverflowError:
+        return False
+    except ValueError:
+        return True  # the schema's pattern says so already
+
+
+def _made_by_hand(document: Document, old: Document | None) -> Iterator[Cause]:
+    availability = _at(document, "spec", "availability")
+    before = "manual" if old is None else _at(old, "spec", "availability")
+    if availability == before or availability not in {"layer", "manual"}:
+        return
+    if old is None:
+        message = "only the controller makes instances for a layer; leave it out, or raise the layer's capacity"
+        yield Cause("spec.availability", "FieldValueForbidden", f"Forbidden: {message}")
+    else:
+        yield _invalid("spec.availability", availability, f"never changes, and was {show(before)}")
+
+
+def _at(document: Document, *path: str) -> Any:  # noqa: ANN401 - JSON
+    value: Any = document
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _invalid(field: str, value: Any, must: str) -> Cause:  # noqa: ANN401 - JSON
+    return Cause(field, "FieldValueInvalid", f"Invalid value: {show(value)}: {must}")
+
+
+Rule = Callable[[Document, Document | None], Iterator[Cause]]
+
+_EVERY_KIND: tuple[Rule, ...] = (_one_image_source, _user_data_size)
+_BY_PLURAL: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
+    {
+        STACK.plural: (_some_subnet, _place_is_fixed),
+        LAYER.plural: (_min_below_max, _durations),
+        INSTANCE.plural: (_made_by_hand,),
+    }
+)
