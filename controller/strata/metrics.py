@@ -37,3 +37,7 @@ class DaemonMetrics:
         )
         self.store_errors = Counter("strata_store_errors", "Store calls that failed, by class", ["error"], registry=r)
         self.events_written = Counter("strata_events_written", "Events recorded", ["type", "reason"], registry=r)
+        self.loop_stall = Histogram(
+            "strata_event_loop_stall_seconds", "How late the event loop woke a timer",
+            buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5), registry=r,
+        )  # fmt: skip
