@@ -11,6 +11,7 @@ cache, so the deletes that nobody delivered follow from it.
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import groupby
 from math import inf
@@ -141,6 +142,7 @@ class Informer(Generic[T]):
     async def run(self) -> None:
         """Follow the store until cancelled; faults of the store are logged and retried for ever."""
         failures = 0
+        self._relist_at_s = -inf  # whatever ended an earlier run, nothing that it missed stays missed
         while True:
             revision_before = self.revision
             try:
@@ -162,9 +164,18 @@ class Informer(Generic[T]):
         if self._clock.monotonic_s() >= self._relist_at_s:
             await self._relist()
         until_s = min(self._clock.monotonic_s() + self._jittered(self._timing.session_s), self._relist_at_s)
-        async with self._store.watch(self.prefix, start_revision=self.revision + 1) as batches:
+        async with AsyncExitStack() as stack:
+            batches = await self._open(stack)
             while (batch := await self._next(batches, until_s)) is not None:
                 self._apply(batch)
+
+    async def _open(self, stack: AsyncExitStack) -> AsyncIterator[WatchBatch]:
+        watch = self._store.watch(self.prefix, start_revision=self.revision + 1)
+        try:
+            async with asyncio.timeout(self._timing.silence_s):
+                return await stack.enter_async_context(watch)
+        except TimeoutError:
+            raise _WatchEnded(f"not open after {self._timing.silence_s:g} s") from None
 
     async def _next(self, batches: AsyncIterator[WatchBatch], until_s: float) -> WatchBatch | None:
         """The next batch, or None when the session is over. Raises _WatchEnded after too long a silence."""

@@ -17,6 +17,7 @@ from datetime import datetime
 import structlog
 
 from strata.clock import Clock
+from strata.engine.cancellation import being_cancelled
 from strata.errors import Ambiguous, NotLeader, StoreError, StrataError
 from strata.metrics import DaemonMetrics
 from strata.store.port import CreateRevisionIs, KeyValue, Lease, Put, Store
@@ -183,7 +184,7 @@ class Election:
 
     async def _expiry(self, leadership: Leadership) -> None:
         """Return when the lease may have expired, even if its keeper hangs and never says so."""
-        while (remaining_s := leadership.remaining_s()) > 0:
+        while (remaining_s := leadership.remaining_s()) > 0:  # noqa: ASYNC110 - each renewal moves it
             await asyncio.sleep(max(remaining_s, _SHORTEST_SLEEP_S))
 
     async def _usurped(self, leadership: Leadership) -> None:
@@ -239,8 +240,7 @@ async def _ending(work: Awaitable[None], reason: str) -> str:
     try:
         await work
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if being_cancelled():
             raise
         return f"{reason}: cancelled from inside"
     except StrataError as error:

@@ -18,6 +18,7 @@ import math
 import random
 from collections import OrderedDict, deque
 from collections.abc import Hashable
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from strata.metrics import DaemonMetrics
@@ -189,7 +190,8 @@ class WorkQueue(Generic[K]):
             await getter
         except asyncio.CancelledError:
             if getter.cancelled():
-                self._getters.remove(getter)  # never woken, so still listed
+                with suppress(ValueError):  # not there if it was passed over already
+                    self._getters.remove(getter)
             elif self._normal or self._low:
                 self._wake_one()  # the wake-up was ours and we go: pass it on, else the key would sit
             raise

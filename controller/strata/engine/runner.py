@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from strata.clock import Clock
+from strata.engine.cancellation import being_cancelled, obey_cancellation
 from strata.engine.queue import QueueClosed, WorkQueue
 from strata.errors import CloudError, Conflict, NotLeader, StoreError
 from strata.metrics import DaemonMetrics
@@ -65,6 +66,7 @@ class Runner(Generic[K]):
                 return
             try:
                 await self._pass(key)
+                obey_cancellation()
             finally:
                 self._queue.done(key)
 
@@ -75,7 +77,7 @@ class Runner(Generic[K]):
             if again_s is not None:
                 self._queue.add_after(key, again_s)
         except asyncio.CancelledError as error:
-            if _being_cancelled():
+            if being_cancelled():
                 raise
             # Something that the pass awaited was cancelled, not this worker: it must not cost us the worker.
             self._retry(key, error)
@@ -115,8 +117,3 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, _DeadlineExceeded):
         return "DeadlineExceeded"
     return type(error).__name__
-
-
-def _being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

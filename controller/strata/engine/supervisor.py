@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from strata.clock import Clock
+from strata.engine.cancellation import being_cancelled, obey_cancellation
 from strata.errors import NotLeader
 
 _BACKOFF_BASE_S = 0.5
@@ -39,7 +40,7 @@ class Supervisor:
         self._scope: asyncio.TaskGroup | None = None
 
     def add(self, name: str, factory: Callable[[], Awaitable[None]]) -> None:
-        """Have `factory()` run while the supervisor does; from now on if it does. Raises ValueError for a name twice."""
+        """Have `factory()` run while the supervisor does. Raises ValueError for a name twice."""
         if name in self._factories:
             raise ValueError(f"a task named {name} is there already")
         self._factories[name] = factory
@@ -74,6 +75,7 @@ class Supervisor:
             if health.failures == 0:
                 health.reason = None
             reason = await self._run_once(name)
+            obey_cancellation()
             if self._settled(health):
                 health.failures = 0
             health.running_since_s = None
@@ -88,8 +90,7 @@ class Supervisor:
         except self._fatal:
             raise
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if being_cancelled():
                 raise
             _log.warning("task was cancelled from inside", task=name)
             return "CancelledError"
