@@ -100,7 +100,7 @@ def daemon(ports: Ports, folders: Folders) -> Program:
     return Program(
         name="daemon",
         command=(
-            *(sys.executable, "-P", "-m", "strata.cli.entry", "server", "--allow-unsafe-etcd"),
+            *(sys.executable, "-P", "-m", "strata", "server", "--allow-unsafe-etcd"),
             *(f"--{name}={value}" for name, value in flags.items()),
         ),
         log=folders.logs / "daemon.log",

@@ -101,7 +101,7 @@ def _apply_examples(ready: Ready, client: Client, progress: Progress) -> Path | 
         progress.warn("the simulated machines ended with their simulator: each is launched anew once that is proven")
         return None
     folder = examples_folder()
-    command = (sys.executable, "-P", "-m", "strata.cli.entry", "--server", ready.world.api, "apply", "-f", str(folder))
+    command = (sys.executable, "-P", "-m", "strata", "--server", ready.world.api, "apply", "-f", str(folder))
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)  # noqa: S603 - ourselves
     for line in (done.stdout + done.stderr).splitlines():
         progress.say(line)
