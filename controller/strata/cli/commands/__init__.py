@@ -1,0 +1,1 @@
+"""One file a command. Each is imported only when it is run."""

@@ -1,0 +1,37 @@
+"""strata version."""
+
+import json
+from typing import Any
+
+import click
+
+from strata import __version__
+from strata.cli.failures import CliFailure
+from strata.cli.options import Command, pass_session
+from strata.cli.session import Session
+
+_QUICK = "3s"
+
+
+@click.command(cls=Command)
+@click.option("--client", "client_only", is_flag=True, help="Ask no server.")
+@click.option("-o", "--output", "form", type=click.Choice(["text", "json"]), default="text", help="text or json.")
+@pass_session
+def version(session: Session, *, client_only: bool, form: str) -> None:
+    """Print the versions of this program and, if one can be reached, of the server."""
+    found: dict[str, Any] = {"clientVersion": {"gitVersion": f"v{__version__}"}}
+    why = ""
+    if not client_only:
+        session.options.setdefault("request_timeout", _QUICK)
+        try:
+            found["serverVersion"] = session.client.get("/version")
+        except CliFailure as failure:
+            why = str(failure).partition("\n")[0]
+    if form == "json":
+        click.echo(json.dumps(found, indent=2))
+    else:
+        click.echo(f"Client: v{__version__}")
+        if "serverVersion" in found:
+            click.echo(f"Server: {found['serverVersion'].get('gitVersion', 'unknown')} at {session.connection.url}")
+    if why:
+        click.echo(f"Server: {why}", err=True)

@@ -1,0 +1,155 @@
+"""Documents that became wishes: every document judged on its own, in dependency order, and what is wrong told in full.
+
+Used by apply, diff and delete -f.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import click
+
+from strata.cli.applying import Wish, wished
+from strata.cli.documents import Document, Unreadable, read_all
+from strata.cli.failures import ApiFailure, CliFailure
+from strata.cli.kinds import STACK, ResourceType, order_of
+from strata.cli.session import Session
+from strata.errors import Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A document and the object that it wants."""
+
+    document: Document
+    wish: Wish
+
+    @property
+    def label(self) -> str:
+        return f"{self.wish.resource.singular}/{self.wish.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What was read: good documents in dependency order, and how many were not."""
+
+    good: list[Placed]
+    bad: int
+
+    @property
+    def stacks(self) -> frozenset[str]:
+        """The stacks that these documents make or change."""
+        return frozenset(placed.wish.name for placed in self.good if placed.wish.resource == STACK)
+
+
+def read_wishes(session: Session, names: tuple[str, ...], *, recursive: bool, order: int = 1) -> Judged:
+    """Read and judge every document; each bad one is told at once. `order` -1 puts dependents first (to delete).
+
+    Raises CliFailure if a file cannot be opened, or if there is not one document in all of them.
+    """
+    found = read_all(names, recursive=recursive)
+    if not found:
+        raise CliFailure(f"no objects in {', '.join(names)}")
+    good: list[Placed] = []
+    for document in found:
+        if isinstance(document, Unreadable):
+            click.echo(f"error: {document}", err=True)
+        elif (placed := _placed(session, document)) is not None:
+            good.append(placed)
+    good.sort(key=lambda placed: order * order_of(placed.wish.resource.kind))
+    return Judged(good, len(found) - len(good))
+
+
+def _placed(session: Session, document: Document) -> Placed | None:
+    if faults := _faults(document):
+        tell_invalid(document, _label(document), faults)
+        return None
+    metadata = document.body["metadata"]
+    try:
+        resource = session.catalog.of_document(document.body["apiVersion"], document.body["kind"])
+        namespace = _namespace(session, resource, metadata.get("namespace"))
+    except ApiFailure:
+        raise
+    except _Misplaced as misplaced:
+        tell_invalid(document, _label(document), (Cause("metadata.namespace", "FieldValueInvalid", str(misplaced)),))
+        return None
+    except CliFailure as failure:
+        tell_invalid(document, _label(document), (Cause("kind", "FieldValueNotSupported", str(failure)),))
+        return None
+    return Placed(document, Wish(resource, namespace, wished(document.body, namespace)))
+
+
+class _Misplaced(CliFailure):
+    """A document's namespace cannot be."""
+
+
+def _namespace(session: Session, resource: ResourceType, written: str | None) -> str | None:
+    if not resource.namespaced:
+        if written:
+            raise _Misplaced(f"a {resource.kind} belongs to no stack; remove it")
+        return None
+    chosen = session.chosen_namespace
+    if written and chosen and written != chosen:
+        raise _Misplaced(f"{written!r} disagrees with -n {chosen}")
+    found = written or session.namespace
+    if not found:
+        raise _Misplaced(f"a {resource.kind} belongs to a stack: name it here, or with -n STACK")
+    return found
+
+
+def _faults(document: Document) -> tuple[Cause, ...]:
+    """What is wrong with a document before any server is asked: without these there is nobody to ask about."""
+    body = document.body
+    faults = [
+        Cause(field, "FieldValueRequired", "a text is required")
+        for field in ("apiVersion", "kind")
+        if not isinstance(body.get(field), str) or not body[field]
+    ]
+    metadata = body.get("metadata")
+    if not isinstance(metadata, dict):
+        return (*faults, Cause("metadata", "FieldValueRequired", "a mapping with a name is required"))
+    if not isinstance(metadata.get("name"), str) or not metadata["name"]:
+        faults.append(Cause("metadata.name", "FieldValueRequired", "a text is required"))
+    elif "/" in metadata["name"]:
+        faults.append(Cause("metadata.name", "FieldValueInvalid", "may not contain a /"))
+    if not isinstance(metadata.get("namespace") or "", str):
+        faults.append(Cause("metadata.namespace", "FieldValueTypeInvalid", "a text is expected"))
+    faults += [
+        Cause(f"metadata.{field}", "FieldValueTypeInvalid", "a mapping of texts is expected (quote numbers)")
+        for field in ("labels", "annotations")
+        if not _texts(metadata.get(field))
+    ]
+    return tuple(faults)
+
+
+def _texts(value: object) -> bool:
+    return value is None or (isinstance(value, dict) and all(isinstance(text, str) for text in value.values()))
+
+
+def _label(document: Document) -> str:
+    metadata = document.body.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    return f"{str(document.body.get('kind') or 'object').lower()}/{name or '?'}"
+
+
+def tell_invalid(document: Document, label: str, causes: tuple[Cause, ...]) -> None:
+    """Say which document is wrong, and every wrong field with its line."""
+    click.echo(f"error: {document.where}: {label} is invalid:", err=True)
+    for cause in causes:
+        line = document.line_of(cause.field)
+        place = f"line {line}: " if line is not None else ""
+        click.echo(f"  {place}{cause.field + ': ' if cause.field else ''}{cause.message}", err=True)
+
+
+def judged(placed: Placed, action: Callable[[], None]) -> bool:
+    """Do one document's action; whether it went well. A failure of this document is told, and stops no other."""
+    try:
+        action()
+    except ApiFailure as failure:
+        if failure.causes:
+            tell_invalid(placed.document, placed.label, failure.causes)
+        else:
+            click.echo(
+                f"error: {placed.document.where}: {placed.label}: {failure.message} ({failure.reason})", err=True
+            )
+        return False
+    return True
