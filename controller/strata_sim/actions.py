@@ -31,6 +31,11 @@ class Action(Generic[R]):
         return buckets.FILTERED if narrowed else buckets.UNFILTERED
 
     @property
+    def rates(self) -> tuple[Rate, ...]:
+        """All request classes that the action may be paid from."""
+        return (self.rate,) if self.rate is not None else (buckets.FILTERED, buckets.UNFILTERED)
+
+    @property
     def mutating(self) -> bool:
         return self.service == "ec2" and self.rate is not None
 

@@ -1,10 +1,7 @@
 """What a region has before anybody launches anything: networks, images, types, parameters, keys, groups, profiles.
 
-Plain data; `catalog_of` reads it from the mapping that a world file holds (its format stands there).
+Plain data, with the field names that a world file has.
 """
-
-from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 
@@ -58,11 +55,6 @@ class RegionSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class Catalog(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     regions: tuple[RegionSpec, ...]
     account_id: str = "123456789012"
-
-
-def catalog_of(mapping: Mapping[str, Any]) -> Catalog:
-    """Read a world file's mapping: the fields of Catalog. Raises msgspec.ValidationError, naming the wrong field."""
-    return msgspec.convert(mapping, Catalog)
 
 
 _TYPES = (

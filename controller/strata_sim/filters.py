@@ -128,8 +128,6 @@ BORN: dict[str, Extract[Seen]] = {
     "owner-id": lambda s: (s.instance.birth.owner_id,),
     "reservation-id": lambda s: (s.instance.birth.reservation_id,),
     "root-device-name": lambda s: (s.instance.birth.root_device_name,),
-    "subnet-id": lambda s: (s.instance.birth.subnet_id,),
-    "vpc-id": lambda s: (s.instance.birth.vpc_id,),
 }
 STATE: dict[str, Extract[Seen]] = {
     "instance-state-code": lambda s: (str(STATE_CODES[s.view.state]),),
@@ -143,6 +141,8 @@ _CHANGING: dict[str, Extract[Seen]] = {
     "reason": lambda s: _some(s.view.reason.transition),
     "state-reason-code": lambda s: _some(s.view.reason.code),
     "state-reason-message": lambda s: _some(s.view.reason.message),
+    "subnet-id": lambda s: (s.instance.birth.subnet_id,) if s.view.in_network else (),
+    "vpc-id": lambda s: (s.instance.birth.vpc_id,) if s.view.in_network else (),
 }
 INSTANCE_FILTERS: dict[str, Extract[Seen]] = {**BORN, **STATE, **_CHANGING}
 CHECKS: dict[str, Extract[Seen]] = {

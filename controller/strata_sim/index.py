@@ -10,7 +10,7 @@ from strata_sim.filters import BORN, CHECKS, STATE, Filter
 from strata_sim.machines import Instance, Seen, View
 
 Key = tuple[str, str]
-_BORN_INDEXED = ("client-token", "image-id", "instance-id", "instance-type", "reservation-id", "subnet-id")
+_BORN_INDEXED = ("client-token", "image-id", "instance-id", "instance-type", "reservation-id")
 _CHANGING_INDEXED = {"instance-state-name": STATE["instance-state-name"], **CHECKS}
 
 

@@ -155,7 +155,7 @@ def machine_of(seen: Seen) -> Machine:
         state=view.state,
         type=birth.type,
         zone=birth.zone,
-        subnet_id=birth.subnet_id,
+        subnet_id=birth.subnet_id if view.in_network else "",
         image_id=birth.image_id,
         launched_at=view.launched_at,
         ami_launch_index=birth.ami_launch_index,

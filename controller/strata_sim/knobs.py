@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+import msgspec
+
 Market = Literal["on-demand", "spot"]
 Fate = Literal["terminated", "impaired", "stuck"]
 
 
-@dataclass(slots=True)
-class Delays:
+class Delays(msgspec.Struct, forbid_unknown_fields=True):
     """How long each state lasts. A change counts for transitions that begin afterwards."""
 
     pending_s: float = 1.0
@@ -18,8 +19,7 @@ class Delays:
     terminated_visible_s: float = 3600.0
 
 
-@dataclass(slots=True)
-class Lag:
+class Lag(msgspec.Struct, forbid_unknown_fields=True):
     """Describe tells what was true `seconds` ago. With `uneven` each call and instance has a lag of its own,
     between none and all of it, so that what one call shows the next may hide again."""
 
@@ -27,8 +27,7 @@ class Lag:
     uneven: bool = False
 
 
-@dataclass(slots=True)
-class Limits:
+class Limits(msgspec.Struct, forbid_unknown_fields=True):
     """The account's limits of pending and running machines; None: no limit."""
 
     instances: int | None = None

@@ -92,6 +92,11 @@ class View:
     rendered: str = field(default="", compare=False)
     rendered_status: str = field(default="", compare=False)
 
+    @property
+    def in_network(self) -> bool:
+        """EC2 takes subnet, VPC and addresses out of a terminated machine's record."""
+        return self.state != "terminated"
+
 
 @dataclass(slots=True)
 class Life:
