@@ -14,7 +14,7 @@ class ControllerSettings:
     endpoints: Mapping[str, str] = field(default_factory=dict)
     lease_ttl_s: float = 15.0
     act_margin_s: float = 4.0  # a cloud mutation needs this much of the lease left
-    workers: int = 16
+    workers: int = 64  # passes wait for coalesced calls: enough of them fill one
     resync_s: float = 300.0
     launch_window_s: float = 0.02  # how long the launcher gathers equal launches
     poll_interval_s: float = 5.0

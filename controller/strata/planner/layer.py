@@ -28,7 +28,8 @@ LAYER_LABEL = f"{API_GROUP}/layer"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerSnapshot:
     """`members` are the Instances whose first layer this is. `image` is what the template's image comes to, read only
-    when the status does not have it frozen. `protected` names the stack's other layers whose breaker is open."""
+    when the status does not have it frozen. `protected` names the stack's other layers whose breaker is open.
+    `unreadable` names slots whose objects nobody can decode: they count, for each may have a machine."""
 
     now: datetime
     layer: Layer
@@ -37,6 +38,7 @@ class LayerSnapshot:
     facts: Mapping[str, MachineFact]
     image: Known[ResolvedImage] | Unknown
     protected: frozenset[str]
+    unreadable: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ def plan_layer(snapshot: LayerSnapshot, policy: Policy) -> LayerPlan:
     slots = tuple(m for m in snapshot.members if m.spec.availability == "layer" and not m.metadata.deleting)
     healing = _plan_healing(snapshot, policy, desired=wanted.count + _manual_count(snapshot))
     blocked = _blocked(snapshot)
-    create = () if blocked else _new_slots(snapshot, slots, wanted.count - len(slots), policy)
+    missing = wanted.count - len(slots) - len(snapshot.unreadable)
+    create = () if blocked else _new_slots(snapshot, slots, missing, policy)
     delete = () if blocked else _victims(snapshot, slots, len(slots) - wanted.count, healing, policy)
     marks = () if blocked else tuple(m for m in healing.marks if m.instance not in delete)
     changed = len(create) + len(delete)
@@ -156,7 +159,8 @@ def _new_slots(
     layer = snapshot.layer.metadata.name
     wanted = min(missing, policy.changes_per_pass)
     zones = capacity.choose_zones(slots, snapshot.stack.spec.subnets, wanted)
-    free = capacity.free_ordinals(layer, (m.metadata.name for m in snapshot.members))
+    taken = {m.metadata.name for m in snapshot.members} | snapshot.unreadable
+    free = capacity.free_ordinals(layer, taken)
     return tuple(NewSlot(f"{layer}-{number}", zone) for zone, number in zip(zones, free, strict=False))
 
 

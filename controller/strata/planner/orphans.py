@@ -11,10 +11,12 @@ from strata.resources.machine import Machine
 
 @dataclass(frozen=True, slots=True)
 class OrphanPlan:
-    """Either all are reaped or all are held: `held_because` says why ("": reap)."""
+    """Either all are reaped or all are held: `held_because` says why ("": reap). `young_count` are machines that
+    would be orphans, were they old enough to be sure."""
 
     orphans: tuple[Machine, ...]
     held_because: str = ""
+    young_count: int = 0
 
 
 def plan_orphans(
@@ -26,10 +28,10 @@ def plan_orphans(
     """
     ours = [m for m in machines if m.live and m.tags.get(tags.CLUSTER) == policy.cluster_id]
     grace = timedelta(seconds=policy.orphan_grace_s)
-    orphans = tuple(m for m in ours if m.tags.get(tags.LAUNCH, "") not in launches and now - m.launched_at >= grace)
+    unaccounted = tuple(m for m in ours if m.tags.get(tags.LAUNCH, "") not in launches)
+    orphans = tuple(m for m in unaccounted if now - m.launched_at >= grace)
+    young_count = len(unaccounted) - len(orphans)
     limit = max(3, len(ours) // 100)  # more than this is no leak but a loss of records
-    if store_doubt:
-        return OrphanPlan(orphans, store_doubt)
-    if len(orphans) > limit:
-        return OrphanPlan(orphans, f"{len(orphans)} at once are more than {limit} of {len(ours)}: records may be lost")
-    return OrphanPlan(orphans)
+    if not store_doubt and len(orphans) > limit:
+        store_doubt = f"{len(orphans)} at once are more than {limit} of {len(ours)}: records may be lost"
+    return OrphanPlan(orphans, store_doubt, young_count)

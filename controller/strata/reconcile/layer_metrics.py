@@ -1,0 +1,109 @@
+"""What Prometheus is told of each layer. Read from the cache at a scrape, by the leader alone."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from strata.clock import Clock
+from strata.reconcile.objects import Objects
+from strata.resources.instance import Phase
+from strata.resources.layer import Layer
+from strata.resources.meta import is_true
+
+_LABELS = ("stack", "layer")
+
+
+class LayerTally:
+    """Counts by layer that no object holds. They begin anew with each leadership, as Prometheus' counters may."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.heals: Counter[tuple[str, str, str]] = Counter()
+        self.launches: Counter[tuple[str, str]] = Counter()
+        self.launch_failures: Counter[tuple[str, str, str]] = Counter()
+        self._reconciled_s: dict[tuple[str, str], float] = {}
+
+    def reconciled(self, stack: str, layer: str) -> None:
+        self._reconciled_s[stack, layer] = self._clock.monotonic_s()
+
+    def since_reconcile_s(self, stack: str, layer: str) -> float | None:
+        at = self._reconciled_s.get((stack, layer))
+        return None if at is None else self._clock.monotonic_s() - at
+
+    def forget(self, stack: str, layer: str) -> None:
+        """The layer is gone: its series end."""
+        self._reconciled_s.pop((stack, layer), None)
+        self.launches.pop((stack, layer), None)
+        for counter in (self.heals, self.launch_failures):
+            for key in [key for key in counter if key[:2] == (stack, layer)]:
+                del counter[key]
+
+
+class LayerCollector(Collector):
+    """Registered while this daemon leads."""
+
+    def __init__(self, objects: Objects, tally: LayerTally) -> None:
+        self._objects = objects
+        self._tally = tally
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._gauges()
+        yield from self._counters()
+        yield self._orphans_held()
+
+    def _gauges(self) -> Iterator[Metric]:
+        desired = GaugeMetricFamily("strata_layer_desired", "Machines that the layer should have", labels=_LABELS)
+        phases = GaugeMetricFamily(
+            "strata_layer_instances", "Instances of the layer, by phase", labels=(*_LABELS, "phase")
+        )
+        protected = GaugeMetricFamily("strata_layer_protected", "1 while the layer's breaker is open", labels=_LABELS)
+        age = GaugeMetricFamily(
+            "strata_layer_last_reconcile_age_seconds", "Time since the layer's last pass", labels=_LABELS
+        )
+        for stored in self._objects.layers():
+            self._add_gauges(stored.object, desired, phases, protected, age)
+        yield from (desired, phases, protected, age)
+
+    def _add_gauges(
+        self,
+        layer: Layer,
+        desired: GaugeMetricFamily,
+        phases: GaugeMetricFamily,
+        protected: GaugeMetricFamily,
+        age: GaugeMetricFamily,
+    ) -> None:
+        labels = (layer.metadata.namespace, layer.metadata.name)
+        desired.add_metric(labels, layer.status.desired)
+        protected.add_metric(labels, is_true(layer.status.conditions, "Protected"))
+        for phase in Phase:
+            phases.add_metric((*labels, phase.value), layer.status.instances.get(phase.value, 0))
+        age_s = self._tally.since_reconcile_s(*labels)
+        if age_s is not None:
+            age.add_metric(labels, age_s)
+
+    def _counters(self) -> Iterator[Metric]:
+        heals = CounterMetricFamily(
+            "strata_layer_heals", "Machines replaced or restarted, by reason", labels=(*_LABELS, "reason")
+        )
+        launches = CounterMetricFamily("strata_layer_launches", "Machines launched", labels=_LABELS)
+        failures = CounterMetricFamily(
+            "strata_layer_launch_failures", "Launches refused, by reason", labels=(*_LABELS, "reason")
+        )
+        for (stack, layer, reason), count in self._tally.heals.items():
+            heals.add_metric((stack, layer, reason), count)
+        for (stack, layer), count in self._tally.launches.items():
+            launches.add_metric((stack, layer), count)
+        for (stack, layer, reason), count in self._tally.launch_failures.items():
+            failures.add_metric((stack, layer, reason), count)
+        yield from (heals, launches, failures)
+
+    def _orphans_held(self) -> Metric:
+        orphans = GaugeMetricFamily(
+            "strata_orphans", "1 for each stack whose OrphansHeld condition is true, else 0", labels=("stack",)
+        )
+        for stack in self._objects.stacks():
+            held = is_true(stack.object.status.conditions, "OrphansHeld")
+            orphans.add_metric((stack.object.metadata.name,), held)
+        return orphans

@@ -1,0 +1,148 @@
+"""The Layer pass: adds, removes and marks slots in one transaction that also compares the Layer. Never calls EC2 to
+change anything: others carry out what it decides."""
+
+import random
+
+import msgspec
+
+from strata.clock import Clock
+from strata.planner.facts import Known, Unknown
+from strata.planner.layer import LayerPlan, LayerSnapshot, plan_layer
+from strata.planner.policy import Policy
+from strata.planner.template import effective, image_key
+from strata.reconcile.events import EventRecorder
+from strata.reconcile.objects import Objects, Stored, marked_deleted, released
+from strata.reconcile.regions import Region, Regions, fact_of
+from strata.reconcile.slots import new_slot
+from strata.resources import kinds, reasons
+from strata.resources.codec import encode, with_status
+from strata.resources.instance import Instance, InstanceStatus
+from strata.resources.kinds import ObjectKey
+from strata.resources.layer import Layer, ResolvedImage
+from strata.resources.meta import is_true
+from strata.resources.stack import Stack
+from strata.store.port import ModRevisionIs
+from strata.store.repository import Repository, Write
+
+
+class LayerPass:
+    """Reconciles one Layer at a time; keeps no state."""
+
+    def __init__(
+        self,
+        objects: Objects,
+        regions: Regions,
+        repository: Repository,
+        events: EventRecorder,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        policy: Policy,
+    ) -> None:
+        self._objects = objects
+        self._regions = regions
+        self._repository = repository
+        self._events = events
+        self._clock = clock
+        self._rng = rng
+        self._policy = policy
+
+    async def reconcile(self, key: ObjectKey) -> float | None:
+        """One pass; in how many seconds time alone may change its plan. Raises what the store raised."""
+        stored = self._objects.layer(key.namespace, key.name)
+        if stored is None:
+            return None
+        stack = self._objects.stack(key.namespace)
+        region = self._regions.of(stack)
+        image = await self._image(stored.object, stack, region)
+        fresh = self._objects.layer(key.namespace, key.name)
+        if fresh is None or fresh.mod_revision != stored.mod_revision:
+            return 0.0  # it changed while the image was read: begin again
+        members = self._objects.members(key.namespace, key.name)
+        plan = plan_layer(self._snapshot(stored, stack, members, region, image), self._policy)
+        await self._commit(stored, stack, members, plan)
+        for note in plan.notes:
+            self._events.record(key, stored.object.metadata.uid, note)
+        return self._next_in_s(plan)
+
+    async def _image(
+        self, layer: Layer, stack: Stored[Stack] | None, region: Region | Unknown
+    ) -> Known[ResolvedImage] | Unknown:
+        """The image that the layer's machines are made from: frozen in the status, or read now."""
+        if stack is None:
+            return Unknown(reasons.STACK_NOT_FOUND)
+        source = effective(stack.object, layer).image
+        if source is None:
+            return Unknown(reasons.TEMPLATE_INCOMPLETE, "neither the layer nor its stack says spec.instance.image")
+        frozen = layer.status.image
+        if frozen is not None and frozen.source == image_key(source):
+            return Known(frozen)
+        return region if isinstance(region, Unknown) else await region.images.resolve(source)
+
+    def _snapshot(
+        self,
+        stored: Stored[Layer],
+        stack: Stored[Stack] | None,
+        members: list[Stored[Instance]],
+        region: Region | Unknown,
+        image: Known[ResolvedImage] | Unknown,
+    ) -> LayerSnapshot:
+        namespace = stored.object.metadata.namespace
+        facts = {}
+        for member in members:
+            ref = member.object.status.launch
+            launch = self._objects.launch(namespace, ref.launch_id) if ref else None
+            fact = fact_of(region, member.object, launch.object if launch else None)
+            facts[member.object.metadata.name] = fact
+        return LayerSnapshot(
+            now=self._clock.now(),
+            layer=stored.object,
+            stack=stack.object if stack else None,
+            members=tuple(member.object for member in members),
+            facts=facts,
+            image=image,
+            protected=self._protected(namespace, members),
+            unreadable=self._objects.unreadable(namespace, stored.object.metadata.name),
+        )
+
+    def _protected(self, namespace: str, members: list[Stored[Instance]]) -> frozenset[str]:
+        """The members' other layers whose breaker is open."""
+        others = {name for member in members for name in member.object.spec.layers[1:]}
+        layers = ((name, self._objects.layer(namespace, name)) for name in others)
+        return frozenset(
+            name for name, layer in layers if layer and is_true(layer.object.status.conditions, "Protected")
+        )
+
+    async def _commit(
+        self, stored: Stored[Layer], stack: Stored[Stack] | None, members: list[Stored[Instance]], plan: LayerPlan
+    ) -> None:
+        """One transaction: all slots and the Layer. Whoever saw an older Layer loses it, so budgets cannot race."""
+        if plan.finished:
+            await self._repository.commit([released(stored)])
+            return
+        writes = self._writes(stored.object, {m.object.metadata.name: m for m in members}, plan)
+        if not writes and plan.status == stored.object.status:
+            return
+        writes.append(stored.write(with_status(stored.value, plan.status)))
+        guards = [ModRevisionIs(stack.key, stack.mod_revision)] if stack and len(writes) > 1 else []
+        await self._repository.commit(writes, guards=guards)
+
+    def _writes(self, layer: Layer, members: dict[str, Stored[Instance]], plan: LayerPlan) -> list[Write]:
+        now, namespace = self._clock.now(), layer.metadata.namespace
+        writes = []
+        for slot in plan.create:
+            made = new_slot(layer, slot.name, slot.zone, now=now, rng=self._rng)
+            writes.append(Write(kinds.INSTANCE.key(slot.name, namespace), encode(made), 0))
+        writes += [marked_deleted(members[victim.metadata.name], now) for victim in plan.delete]
+        for marked in plan.heal:
+            member = members[marked.instance.metadata.name]
+            status: InstanceStatus = msgspec.structs.replace(member.object.status, heal=marked.mark)
+            writes.append(member.write(with_status(member.value, status)))
+        return writes
+
+    def _next_in_s(self, plan: LayerPlan) -> float | None:
+        if plan.more:
+            return 0.0
+        if plan.again_at is None:
+            return None
+        return max(0.0, (plan.again_at - self._clock.now()).total_seconds())

@@ -1,0 +1,202 @@
+"""Typed reads over the informer's cache, and the writes that go back to what was read.
+
+Everything that is read here in one pass without an await is of one revision of the store.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Generic, TypeVar, cast
+
+from strata.engine.informer import Entry, Informer
+from strata.planner.instance import wants_machine
+from strata.resources import kinds
+from strata.resources.codec import decode_object, with_metadata
+from strata.resources.instance import Instance, Phase
+from strata.resources.kinds import Kind, ObjectKey
+from strata.resources.launch import Launch
+from strata.resources.layer import Layer
+from strata.resources.meta import FINALIZER, ObjectMeta, Record
+from strata.resources.stack import Stack
+from strata.store.port import KeyValue
+from strata.store.repository import Write
+
+R = TypeVar("R", bound=Record)
+R_co = TypeVar("R_co", bound=Record, covariant=True)
+
+_MEMBERS = "members"  # Instances by "namespace/first layer"
+_WANTING = "wanting"  # Instances that want a machine, by namespace
+_OPEN = "open"  # Launches that are not resolved, by namespace
+_UNSETTLED = "unsettled"  # Instances whose machine is not online, or stopped as wanted, by namespace
+_MACHINE = "machine"  # Instances by the EC2 instance that their status names
+
+
+class Stored(Generic[R_co]):
+    """An object and the bytes and revision it was read at."""
+
+    __slots__ = ("key", "mod_revision", "object", "value")
+
+    def __init__(self, key: str, value: bytes, mod_revision: int, obj: R_co) -> None:
+        self.key = key
+        self.value = value
+        self.mod_revision = mod_revision
+        self.object = obj
+
+    def write(self, value: bytes | None) -> Write:
+        """Replace (or delete) it, if it is still what was read."""
+        return Write(self.key, value, self.mod_revision)
+
+
+def decode_entry(kv: KeyValue) -> Record:
+    """The informer's decoder. Raises for a key or a value that is no object of ours."""
+    key = kinds.parse_store_key(kv.key)
+    if key is None:
+        raise ValueError(f"{kv.key} is the key of no known kind")
+    return decode_object(key.kind, kv.value, mod_revision=kv.mod_revision)
+
+
+class Objects:
+    """The cache, by kind."""
+
+    def __init__(self, informer: Informer[Record]) -> None:
+        self._informer = informer
+        informer.add_index(_MEMBERS, _member_of)
+        informer.add_index(_WANTING, _wanting)
+        informer.add_index(_OPEN, _open_launch)
+        informer.add_index(_UNSETTLED, _unsettled)
+        informer.add_index(_MACHINE, _machine)
+
+    def stack(self, name: str) -> Stored[Stack] | None:
+        return self._get(kinds.STACK, name, "", Stack)
+
+    def layer(self, namespace: str, name: str) -> Stored[Layer] | None:
+        return self._get(kinds.LAYER, name, namespace, Layer)
+
+    def instance(self, namespace: str, name: str) -> Stored[Instance] | None:
+        return self._get(kinds.INSTANCE, name, namespace, Instance)
+
+    def launch(self, namespace: str, launch_id: str) -> Stored[Launch] | None:
+        return self._get(kinds.LAUNCH, launch_id, namespace, Launch)
+
+    def stacks(self) -> list[Stored[Stack]]:
+        return list(self._under(kinds.STACK, "", Stack))
+
+    def layers(self, namespace: str = "") -> list[Stored[Layer]]:
+        return list(self._under(kinds.LAYER, namespace, Layer))
+
+    def instances(self, namespace: str = "") -> list[Stored[Instance]]:
+        return list(self._under(kinds.INSTANCE, namespace, Instance))
+
+    def launches(self, namespace: str = "") -> list[Stored[Launch]]:
+        return list(self._under(kinds.LAUNCH, namespace, Launch))
+
+    def members(self, namespace: str, layer: str) -> list[Stored[Instance]]:
+        """The Instances whose first layer this is."""
+        return self._indexed(_MEMBERS, f"{namespace}/{layer}", Instance)
+
+    def wanting(self, namespace: str) -> list[Stored[Instance]]:
+        """The Instances that want a machine and have no launch under way."""
+        return self._indexed(_WANTING, namespace, Instance)
+
+    def open_launches(self, namespace: str) -> list[Stored[Launch]]:
+        """The launches whose result is not known yet."""
+        return self._indexed(_OPEN, namespace, Launch)
+
+    def unsettled(self, namespace: str) -> list[Stored[Instance]]:
+        """The Instances with a launch whose machine is neither online nor stopped as wanted."""
+        return self._indexed(_UNSETTLED, namespace, Instance)
+
+    def by_machine(self, instance_id: str) -> list[Stored[Instance]]:
+        """The Instances (one, or none) whose status names this EC2 instance."""
+        return self._indexed(_MACHINE, instance_id, Instance)
+
+    def fault(self, key: ObjectKey) -> str | None:
+        """Why the object cannot be read; None if it can, or is not there."""
+        entry = self._informer.get(key.store_key)
+        return None if entry is None else entry.error
+
+    def unreadable(self, namespace: str, layer: str) -> frozenset[str]:
+        """Names of the layer's slots whose objects cannot be decoded: each may have a machine all the same."""
+        prefix = kinds.INSTANCE.prefix(namespace)
+        slots = (e.key.removeprefix(prefix) for e in self._informer.entries(f"{prefix}{layer}-") if e.obj is None)
+        return frozenset(name for name in slots if name.removeprefix(f"{layer}-").isdecimal())
+
+    def has_children(self, namespace: str) -> bool:
+        """Whether anything stands in the namespace, readable or not: what nobody can read still is something."""
+        prefixes = (kinds.LAYER.prefix(namespace), kinds.INSTANCE.prefix(namespace))
+        return any(next(iter(self._informer.entries(prefix)), None) is not None for prefix in prefixes)
+
+    def _get(self, kind: Kind, name: str, namespace: str, record: type[R]) -> Stored[R] | None:
+        entry = self._informer.get(kind.key(name, namespace))
+        return None if entry is None else _stored(entry, record)
+
+    def _under(self, kind: Kind, namespace: str, record: type[R]) -> Iterator[Stored[R]]:
+        for entry in self._informer.entries(kind.prefix(namespace)):
+            stored = _stored(entry, record)
+            if stored is not None:
+                yield stored
+
+    def _indexed(self, index: str, value: str, record: type[R]) -> list[Stored[R]]:
+        stored = (_stored(entry, record) for entry in self._informer.by_index(index, value))
+        return [item for item in stored if item is not None]
+
+
+def _stored(entry: Entry[Record], record: type[R]) -> Stored[R] | None:
+    """None for a poisoned object: it is reported by the controller, and passed over here."""
+    if not isinstance(entry.obj, record):
+        return None
+    return Stored(entry.key, entry.value, entry.mod_revision, entry.obj)
+
+
+def _member_of(entry: Entry[Record]) -> tuple[str, ...]:
+    obj = entry.obj
+    if not isinstance(obj, Instance) or not obj.spec.layers:
+        return ()
+    return (f"{obj.metadata.namespace}/{obj.spec.layers[0]}",)
+
+
+def _wanting(entry: Entry[Record]) -> tuple[str, ...]:
+    obj = entry.obj
+    return (obj.metadata.namespace,) if isinstance(obj, Instance) and wants_machine(obj) else ()
+
+
+def _open_launch(entry: Entry[Record]) -> tuple[str, ...]:
+    obj = entry.obj
+    return (obj.metadata.namespace,) if isinstance(obj, Launch) and obj.status.state == "sealed" else ()
+
+
+def _unsettled(entry: Entry[Record]) -> tuple[str, ...]:
+    obj = entry.obj
+    if not isinstance(obj, Instance) or obj.status.launch is None:
+        return ()
+    wanted_stop = obj.status.phase == Phase.STOPPED and obj.spec.power == "stopped"
+    settled = not obj.metadata.deleting and (obj.status.phase == Phase.ONLINE or wanted_stop)
+    return () if settled else (obj.metadata.namespace,)
+
+
+def _machine(entry: Entry[Record]) -> tuple[str, ...]:
+    obj = entry.obj
+    return (obj.status.ec2.instance_id,) if isinstance(obj, Instance) and obj.status.ec2 else ()
+
+
+def timestamp(at: datetime) -> str:
+    """A time as metadata has it: RFC 3339, whole seconds, UTC."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def marked_deleted(stored: Stored[Record], now: datetime) -> Write:
+    """The write that begins an object's deletion. Our finalizer is put back if somebody took it off: without it
+    the object would be gone before its machine is."""
+    metadata = _metadata(stored.object)
+    finalizers = list(dict.fromkeys((*metadata.finalizers, FINALIZER)))
+    value = with_metadata(stored.value, deletionTimestamp=timestamp(now), finalizers=finalizers)
+    return stored.write(value)
+
+
+def released(stored: Stored[Record]) -> Write:
+    """The write that lets a deleted object go, as far as we are concerned: others' finalizers keep it."""
+    left = [finalizer for finalizer in _metadata(stored.object).finalizers if finalizer != FINALIZER]
+    return stored.write(with_metadata(stored.value, finalizers=left) if left else None)
+
+
+def _metadata(obj: Record) -> ObjectMeta:
+    return cast("ObjectMeta", obj.metadata)  # type: ignore[attr-defined]  # every stored kind has one

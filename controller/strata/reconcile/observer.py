@@ -1,0 +1,344 @@
+"""What EC2 says of our machines in one region: one shared, small set of reads for all passes.
+
+    poll    every few seconds: what left, what is not settled (by id), what is impaired
+    sweep   all machines with our cluster's tag: after a start, now and then, and to prove absence
+
+A fact is Known while polls complete, Absent by the proof of the design, else Unknown. Never writes to EC2.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from strata.clock import Clock
+from strata.cloud.port import MAX_FILTER_VALUES, Cloud, Filter
+from strata.errors import CloudError
+from strata.metrics import DaemonMetrics
+from strata.planner.facts import Absent, Known, MachineFact, Observed, Unknown
+from strata.planner.launch import Sweeps
+from strata.resources import reasons, tags
+from strata.resources.machine import LIVE_STATES, CheckState, Machine, MachineHealth
+from strata.settings import ControllerSettings
+
+log = structlog.get_logger(__name__)
+
+# What a machine that ran does next, unless it runs on. `stopped` is in it so that a fast stop is not missed.
+_LEAVING: Filter = ("instance-state-name", ("shutting-down", "terminated", "stopping", "stopped"))
+_SWEEP_INSTEAD = 2 * MAX_FILTER_VALUES  # more ids than this: one sweep is fewer calls
+_STALE_POLLS = 6  # after so many missed polls, what was known is Unknown
+
+
+class _Track:
+    """One machine. Times are monotonic seconds."""
+
+    __slots__ = ("checks", "impaired_s", "machine", "missing_s", "missing_sweeps", "started_s", "swept_missing_s")
+
+    def __init__(self, machine: Machine | None, now_s: float) -> None:
+        self.machine = machine
+        self.started_s = now_s
+        self.checks: CheckState | None = None
+        self.impaired_s: float | None = None
+        self.missing_s: float | None = None  # since when no complete read shows it
+        self.missing_sweeps = 0
+        self.swept_missing_s = 0.0
+
+
+class Listener(Protocol):
+    """Whom the observer asks what matters, and tells what it saw."""
+
+    def expected(self) -> Iterable[str]:
+        """The ids of all machines that our objects have in this region."""
+        ...
+
+    def unsettled(self) -> Iterable[str]:
+        """Those of them that are not online, or stopped as wanted."""
+        ...
+
+    def changed(self, instance_ids: set[str]) -> None:
+        """These machines are not as they were."""
+        ...
+
+    def reachability_changed(self) -> None:
+        """The region can be read again, or no more."""
+        ...
+
+    def swept(self) -> None:
+        """A complete sweep has just ended."""
+        ...
+
+
+class RegionObserver:
+    """The shared view of one region at one endpoint."""
+
+    def __init__(
+        self,
+        *,
+        region: str,
+        cloud: Cloud,
+        cluster_id: str,
+        clock: Clock,
+        settings: ControllerSettings,
+        metrics: DaemonMetrics,
+        listener: Listener,
+    ) -> None:
+        self.region = region
+        self._cloud = cloud
+        self._cluster: Filter = (f"tag:{tags.CLUSTER}", (cluster_id,))
+        self._cluster_id = cluster_id
+        self._clock = clock
+        self._settings = settings
+        self._metrics = metrics
+        self._listener = listener
+        self._tracks: dict[str, _Track] = {}
+        self._sweep_times: deque[datetime] = deque(maxlen=16)
+        self._sweep_due_s = 0.0
+        self._complete_s: float | None = None
+        self._complete_at: datetime | None = None
+        self._failure = Unknown(reasons.CLOUD_UNPOLLED, "not polled yet")
+        self._wake = asyncio.Event()
+
+    # -- what passes ask -------------------------------------------------------------------------------------
+
+    def fact(self, instance_id: str) -> MachineFact:
+        """What is known of this machine now."""
+        now_s = self._clock.monotonic_s()
+        track = self._tracks.get(instance_id)
+        if self._complete_s is None and (track is None or track.machine is None):
+            return self._failure
+        if self._complete_s is not None and now_s - self._complete_s > self._stale_after_s():
+            return self._failure
+        if track is None:
+            return Unknown(reasons.UNKNOWN, f"{instance_id} was in no answer yet")
+        if track.missing_s is not None or track.machine is None:
+            return self._missing_fact(instance_id, track)
+        return Known(self._observed(track, track.machine, now_s))
+
+    def poll_state(self) -> Known[datetime] | Unknown:
+        """When the region was last read completely, or why it is not."""
+        fresh = self._complete_s is not None and (self._clock.monotonic_s() - self._complete_s <= self._stale_after_s())
+        return Known(self._complete_at) if fresh and self._complete_at is not None else self._failure
+
+    def sweeps_for(self, launch_id: str) -> Sweeps:
+        """The complete sweeps, and the machines that carry this launch's tag or token."""
+        machines = tuple(
+            track.machine
+            for track in self._tracks.values()
+            if track.machine is not None
+            and track.missing_s is None
+            and launch_id in {track.machine.tags.get(tags.LAUNCH), track.machine.client_token}
+        )
+        return Sweeps(tuple(self._sweep_times), machines)
+
+    def machines(self) -> list[Machine]:
+        """All machines that a complete read showed and none has missed since."""
+        return [t.machine for t in self._tracks.values() if t.machine is not None and t.missing_s is None]
+
+    def last_sweep_at(self) -> datetime | None:
+        return self._sweep_times[-1] if self._sweep_times else None
+
+    def learn(self, machines: Sequence[Machine]) -> None:
+        """Take in machines from another complete answer, such as RunInstances'."""
+        self._listener.changed(self._merge(machines))
+
+    def request_sweep(self, *, in_s: float = 0.0) -> None:
+        """Sweep soon; the earliest wish wins."""
+        self._sweep_due_s = min(self._sweep_due_s, self._clock.monotonic_s() + in_s)
+        self._wake.set()
+
+    # -- the loop --------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Poll for ever. A failed read is reported and tried again at the next turn."""
+        while True:
+            began_s = self._clock.monotonic_s()
+            try:
+                await (self.sweep() if began_s >= self._sweep_due_s else self.poll())
+            except CloudError as error:
+                self._note_failure(error)
+            self._export_age()
+            self._wake.clear()
+            spent_s = self._clock.monotonic_s() - began_s
+            await self._sleep(max(0.1, self._settings.poll_interval_s - spent_s))
+
+    async def poll(self) -> None:
+        """One steady cycle. Raises CloudError when any part of it failed: it was then no complete poll."""
+        leaving = await self._cloud.describe_instances([self._cluster, _LEAVING])
+        changed = self._merge(leaving)
+        left = {machine.instance_id for machine in leaving}
+        open_ids = [instance_id for instance_id in self._open_ids() if instance_id not in left]
+        if len(open_ids) > _SWEEP_INSTEAD:
+            await self.sweep()
+            return
+        changed |= self._merge(await self._read_by_id(open_ids))
+        changed |= await self._read_checks(open_ids)
+        self._completed(changed)
+
+    async def sweep(self) -> None:
+        """Read all machines of ours. Raises CloudError when any page failed: it was then no sweep."""
+        began_at, began_s = self._clock.now(), self._clock.monotonic_s()
+        machines = await self._cloud.describe_instances([self._cluster])
+        changed = self._merge(machines)
+        changed |= await self._note_missing({machine.instance_id for machine in machines}, began_s)
+        changed |= await self._read_checks(self._open_ids())
+        self._sweep_times.append(began_at)
+        again_s = self._settings.absence_gap_s if self._any_missing() else self._settings.sweep_interval_s
+        self._sweep_due_s = began_s + again_s
+        self._completed(changed)
+        self._listener.swept()
+
+    # -- parts -----------------------------------------------------------------------------------------------
+
+    def _merge(self, machines: Iterable[Machine]) -> set[str]:
+        """Take in what a reply showed; the ids that changed. What does not carry our tag is not ours."""
+        now_s = self._clock.monotonic_s()
+        changed: set[str] = set()
+        for machine in machines:
+            if machine.tags.get(tags.CLUSTER) != self._cluster_id:
+                continue
+            track = self._tracks.get(machine.instance_id)
+            if track is None:
+                track = self._tracks[machine.instance_id] = _Track(None, now_s)
+            if track.machine != machine or track.missing_s is not None:
+                changed.add(machine.instance_id)
+                _take(track, machine, now_s)
+        return changed
+
+    def _open_ids(self) -> list[str]:
+        """Machines to be read by id: not settled, and not known to be gone."""
+        ids = []
+        for instance_id in self._listener.unsettled():
+            track = self._tracks.get(instance_id)
+            if track is None or track.machine is None or track.machine.state != "terminated":
+                ids.append(instance_id)
+        return ids
+
+    async def _read_by_id(self, ids: Sequence[str]) -> list[Machine]:
+        """Those of these machines that EC2 knows: by a filter, for one unknown id would fail a call by parameter."""
+        machines: list[Machine] = []
+        for start in range(0, len(ids), MAX_FILTER_VALUES):
+            wanted = ("instance-id", tuple(ids[start : start + MAX_FILTER_VALUES]))
+            machines += await self._cloud.describe_instances([self._cluster, wanted])
+        return machines
+
+    async def _read_checks(self, open_ids: Sequence[str]) -> set[str]:
+        """Status checks: of what runs and is not settled by id, of all others by asking what is impaired."""
+        running = [i for i in open_ids if (t := self._tracks.get(i)) and t.machine and t.machine.state == "running"]
+        read = {health.instance_id: health for health in await self._cloud.describe_health(running)} if running else {}
+        impaired = {health.instance_id: health for health in await self._cloud.describe_impaired()}
+        changed = {i for i, health in read.items() if self._set_checks(i, health)}
+        changed |= {i for i, health in impaired.items() if self._set_checks(i, health)}
+        for instance_id, track in self._tracks.items():
+            if track.checks == "impaired" and instance_id not in impaired and instance_id not in read:
+                _clear_checks(track)
+                changed.add(instance_id)
+        return changed
+
+    def _set_checks(self, instance_id: str, health: MachineHealth) -> bool:
+        track = self._tracks.get(instance_id)
+        if track is None or track.checks == health.checks:
+            return False
+        track.checks = health.checks
+        track.impaired_s = self._clock.monotonic_s() if health.checks == "impaired" else None
+        return True
+
+    async def _note_missing(self, seen: set[str], began_s: float) -> set[str]:
+        """After a complete sweep: what it did not show. A terminated machine that left EC2's lists is forgotten
+        unless an object still needs it as its proof."""
+        expected = set(self._listener.expected())
+        gone = [i for i, t in self._tracks.items() if i not in seen and i not in expected]
+        for instance_id in gone:
+            del self._tracks[instance_id]
+        missing = [i for i in expected if i not in seen and not self._known_gone(i)]
+        if not missing:
+            return set()
+        found = await self._read_by_id(missing)
+        changed = self._merge(found)
+        for instance_id in set(missing) - {machine.instance_id for machine in found}:
+            track = self._tracks.setdefault(instance_id, _Track(None, began_s))
+            if self._count_missing(track, began_s):
+                changed.add(instance_id)
+        return changed
+
+    def _known_gone(self, instance_id: str) -> bool:
+        track = self._tracks.get(instance_id)
+        return track is not None and track.machine is not None and track.machine.state == "terminated"
+
+    def _count_missing(self, track: _Track, began_s: float) -> bool:
+        """Count a sweep that missed the machine, if it is far enough from the last one counted."""
+        if track.missing_s is None:
+            track.missing_s = track.swept_missing_s = began_s
+            track.missing_sweeps = 1
+            return True
+        if began_s - track.swept_missing_s < self._settings.absence_gap_s:
+            return False
+        track.swept_missing_s = began_s
+        track.missing_sweeps += 1
+        return True
+
+    def _any_missing(self) -> bool:
+        return any(track.missing_s is not None for track in self._tracks.values())
+
+    def _missing_fact(self, instance_id: str, track: _Track) -> Absent | Unknown:
+        """Absent = missing in two complete sweeps and by id, long enough after the launch."""
+        now_s = self._clock.monotonic_s()
+        missing_s = track.missing_s if track.missing_s is not None else now_s
+        old_enough = now_s - (track.started_s if track.machine else missing_s) >= self._settings.absence_age_s
+        if track.missing_sweeps >= 2 and old_enough:  # noqa: PLR2004 - the design's two sweeps
+            return Absent(self._clock.now() - timedelta(seconds=now_s - missing_s), track.missing_sweeps)
+        return Unknown(reasons.UNKNOWN, f"{instance_id} is in no answer of EC2's; not proved absent yet")
+
+    def _observed(self, track: _Track, machine: Machine, now_s: float) -> Observed:
+        now = self._clock.now()
+        impaired = None if track.impaired_s is None else now - timedelta(seconds=now_s - track.impaired_s)
+        return Observed(machine, now - timedelta(seconds=now_s - track.started_s), track.checks, impaired)
+
+    def _completed(self, changed: set[str]) -> None:
+        was_known = isinstance(self.poll_state(), Known)
+        self._complete_s = self._clock.monotonic_s()
+        self._complete_at = self._clock.now()
+        self._failure = Unknown(reasons.UNKNOWN, "no complete poll for too long")
+        self._listener.changed(changed if was_known else set(self._listener.expected()))
+        if not was_known:
+            self._listener.reachability_changed()
+
+    def _note_failure(self, error: CloudError) -> None:
+        self._failure = Unknown(error.kind.value, error.message)
+        log.warning("region not read", region=self.region, reason=error.kind.value, error=str(error))
+        if not isinstance(self.poll_state(), Known):
+            self._listener.reachability_changed()
+
+    def _stale_after_s(self) -> float:
+        return _STALE_POLLS * self._settings.poll_interval_s
+
+    def _export_age(self) -> None:
+        if self._complete_s is not None:
+            age_s = self._clock.monotonic_s() - self._complete_s
+            self._metrics.poll_age.labels(region=self.region).set(age_s)
+
+    async def _sleep(self, delay_s: float) -> None:
+        try:
+            async with asyncio.timeout(delay_s):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+
+def _take(track: _Track, machine: Machine, now_s: float) -> None:
+    """Take in a machine's new state. A (re)start begins its time to come online, and its checks anew."""
+    before = track.machine
+    track.machine = machine
+    track.missing_s, track.missing_sweeps = None, 0
+    starts = machine.state in {"pending", "running"}
+    if before is None or (starts and before.state not in {"pending", "running"}):
+        track.started_s = now_s
+    if machine.state != "running" and machine.state in LIVE_STATES:
+        _clear_checks(track)
+
+
+def _clear_checks(track: _Track) -> None:
+    track.checks = None
+    track.impaired_s = None

@@ -1,0 +1,27 @@
+"""What EC2 had no machines of, a short while ago."""
+
+from strata.clock import Clock
+
+
+class Refusals:
+    """(type, zone) pairs of one region. In memory alone: forgetting costs one call that is refused again."""
+
+    def __init__(self, clock: Clock, *, keep_s: float) -> None:
+        self._clock = clock
+        self._keep_s = keep_s
+        self._until_s: dict[tuple[str, str], float] = {}
+
+    def note(self, type_: str, zone: str) -> None:
+        self._until_s[type_, zone] = self._clock.monotonic_s() + self._keep_s
+
+    def clear(self, type_: str, zone: str) -> None:
+        """A launch was filled: it has machines again."""
+        self._until_s.pop((type_, zone), None)
+
+    def refused(self, type_: str, zone: str) -> bool:
+        return self._until_s.get((type_, zone), 0.0) > self._clock.monotonic_s()
+
+    def next_end_in_s(self) -> float | None:
+        """In how many seconds the first refusal is forgotten; None: there is none."""
+        now_s = self._clock.monotonic_s()
+        return min((until - now_s for until in self._until_s.values() if until > now_s), default=None)

@@ -1,0 +1,229 @@
+"""One leadership: everything that may act, made when it begins and gone when it ends."""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from strata.clock import Clock
+from strata.cloud.port import Cloud
+from strata.engine.informer import Informer
+from strata.engine.leadership import Leadership
+from strata.engine.queue import WorkQueue
+from strata.engine.resync import Resync
+from strata.engine.runner import Runner
+from strata.engine.supervisor import Supervisor
+from strata.errors import StoreError
+from strata.metrics import DaemonMetrics
+from strata.planner.facts import Note
+from strata.planner.policy import Policy
+from strata.reconcile.adoption import Adoption
+from strata.reconcile.events import EventRecorder
+from strata.reconcile.identity import IdentityKeeper
+from strata.reconcile.images import Images
+from strata.reconcile.instance_pass import InstancePass
+from strata.reconcile.launcher import Launcher
+from strata.reconcile.layer_metrics import LayerCollector, LayerTally
+from strata.reconcile.layer_pass import LayerPass
+from strata.reconcile.mutations import Mutations
+from strata.reconcile.objects import Objects
+from strata.reconcile.observer import RegionObserver
+from strata.reconcile.reaper import Reaper
+from strata.reconcile.regions import Region, Regions, StackListener, Where
+from strata.reconcile.routing import Routing
+from strata.reconcile.stack_pass import StackPass
+from strata.reconcile.subnets import Subnets
+from strata.resources import kinds
+from strata.resources.kinds import ObjectKey
+from strata.resources.meta import Record
+from strata.settings import ControllerSettings
+from strata.store.port import Store
+from strata.store.repository import Repository
+
+log = structlog.get_logger(__name__)
+
+_TESTIFY_EVERY_S = 30.0
+
+
+class Reign:
+    """The reconcilers of one leadership. run() ends only by being cancelled or by NotLeader."""
+
+    def __init__(
+        self,
+        *,
+        leadership: Leadership,
+        store: Store,
+        repository: Repository,
+        keeper: IdentityKeeper,
+        clouds: Callable[[str, str | None], Cloud],
+        informer: Informer[Record],
+        objects: Objects,
+        clock: Clock,
+        rng: random.Random,
+        settings: ControllerSettings,
+        metrics: DaemonMetrics,
+    ) -> None:
+        self._leadership = leadership
+        self._store = store
+        self._repository = repository
+        self._keeper = keeper
+        self._clouds = clouds
+        self._informer = informer
+        self._objects = objects
+        self._clock = clock
+        self._rng = rng
+        self._settings = settings
+        self._metrics = metrics
+        self._policy = policy_of(settings, keeper.identity.id)
+        self._queue: WorkQueue[ObjectKey] = WorkQueue("objects", metrics=metrics, rng=rng)
+        self._supervisor = Supervisor(clock=clock, rng=rng)
+        self._tally = LayerTally(clock)
+        self._events = EventRecorder(store, clock, metrics, component="strata")
+        self._adoption = Adoption(objects, repository, clock=clock, rng=rng)
+        self.regions = Regions(self._make_region, self._supervisor)
+        self._routing = Routing(self._queue, objects, self.regions, self._tally)
+        self._instances = InstancePass(
+            objects, self.regions, repository, self._events, self._tally, clock=clock, policy=self._policy
+        )
+        self._layers = LayerPass(
+            objects, self.regions, repository, self._events, clock=clock, rng=rng, policy=self._policy
+        )
+        self._stacks = StackPass(objects, self.regions, repository, clock=clock, policy=self._policy)
+
+    def unhealthy(self) -> list[tuple[str, str]]:
+        """(task, reason) of what does not run as it should."""
+        return self._supervisor.unhealthy()
+
+    async def run(self) -> None:
+        collector = LayerCollector(self._objects, self._tally)
+        for stack in self._objects.stacks():
+            self.regions.of(stack)
+        runner = Runner(
+            self._queue,
+            self._reconcile,
+            workers=self._settings.workers,
+            metrics=self._metrics,
+            clock=self._clock,
+            kind_of=lambda key: key.kind.kind,
+        )
+        resync = Resync(self._queue, self._keys, interval_s=self._settings.resync_s, rng=self._rng)
+        self._supervisor.add("runner", runner.run)
+        self._supervisor.add("resync", resync.run)
+        self._supervisor.add("events", self._events.run)
+        self._supervisor.add("witness", self._testify)
+        unsubscribe = self._informer.subscribe(self._routing.on_change)
+        self._metrics.registry.register(collector)
+        try:
+            await self._supervisor.run()
+        finally:
+            self._metrics.registry.unregister(collector)
+            unsubscribe()
+            self._queue.close()
+
+    async def _reconcile(self, key: ObjectKey) -> float | None:
+        fault = self._objects.fault(key)
+        if fault is not None:
+            self._events.record(key, "", Note("Unreadable", fault, warning=True))
+            return None
+        if key.kind is kinds.STACK:
+            return await self._stacks.reconcile(key)
+        if key.kind is kinds.LAYER:
+            self._tally.reconciled(key.namespace, key.name)
+            return await self._layers.reconcile(key)
+        return await self._instances.reconcile(key)
+
+    def _keys(self) -> Iterable[ObjectKey]:
+        entries = self._informer.entries(kinds.OBJECTS)
+        keys = (kinds.parse_store_key(entry.key) for entry in entries)
+        return [key for key in keys if key is not None and key.kind is not kinds.LAUNCH]
+
+    async def _testify(self) -> None:
+        """Keep the witness up to date; a store that goes back under the watch is doubted from then on."""
+        while True:
+            if self._informer.regressed is not None and not self._keeper.identity.held_because:
+                await self._keeper.hold(f"the store went back under the watch: {self._informer.regressed}")
+            try:
+                await self._keeper.testify()
+            except StoreError as error:
+                log.info("witness not updated", error=str(error))
+            await asyncio.sleep(_TESTIFY_EVERY_S)
+
+    def _store_doubt(self) -> str:
+        return "" if self._informer.regressed is None else f"the store went back: {self._informer.regressed}"
+
+    def _make_region(self, place: Where) -> Region:
+        """Everything that acts on one region. Raises CloudError for an endpoint that the settings do not name."""
+        region, endpoint = place
+        cloud = self._clouds(region, endpoint)
+        listener = StackListener(
+            place,
+            self._objects,
+            on_changed=self._routing.on_machines,
+            on_reachability=self._routing.on_reachability,
+            on_swept=self._routing.on_swept,
+        )
+        observer = RegionObserver(
+            region=region,
+            cloud=cloud,
+            cluster_id=self._policy.cluster_id,
+            clock=self._clock,
+            settings=self._settings,
+            metrics=self._metrics,
+            listener=listener,
+        )
+        mutations = Mutations(cloud, self._leadership, act_margin_s=self._settings.act_margin_s)
+        launcher = Launcher(
+            cloud=cloud,
+            observer=observer,
+            mutations=mutations,
+            objects=self._objects,
+            repository=self._repository,
+            leadership=self._leadership,
+            events=self._events,
+            tally=self._tally,
+            clock=self._clock,
+            rng=self._rng,
+            settings=self._settings,
+            policy=self._policy,
+            stacks=listener.stacks,
+        )
+        reaper = Reaper(
+            region=region,
+            endpoint=endpoint,
+            observer=observer,
+            mutations=mutations,
+            objects=self._objects,
+            store=self._store,
+            repository=self._repository,
+            keeper=self._keeper,
+            events=self._events,
+            adoption=self._adoption,
+            clock=self._clock,
+            policy=self._policy,
+            store_doubt=self._store_doubt,
+        )
+        return Region(
+            where=place,
+            cloud=cloud,
+            observer=observer,
+            mutations=mutations,
+            launcher=launcher,
+            reaper=reaper,
+            images=Images(cloud, self._clock),
+            subnets=Subnets(cloud, self._clock),
+        )
+
+
+def policy_of(settings: ControllerSettings, cluster_id: str) -> Policy:
+    return Policy(
+        cluster_id=cluster_id,
+        backoff_base_s=settings.backoff_base_s,
+        backoff_cap_s=settings.backoff_cap_s,
+        stable_after_s=settings.stable_after_s,
+        launch_unanswered_s=settings.launch_unanswered_s,
+        launch_sweep_after_s=settings.launch_sweep_after_s,
+        launch_expiry_s=settings.launch_expiry_s,
+        launch_keep_s=settings.launch_keep_s,
+        orphan_grace_s=settings.orphan_grace_s,
+    )
