@@ -10,7 +10,7 @@ from outside: no entities, no DTD, no network, bounded size and depth.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, cast, get_args
+from typing import Final, Generic, TypeVar, cast, get_args
 
 from lxml import etree
 
@@ -46,19 +46,14 @@ _INSTANCE_TAGS: Final = tuple(f"{{*}}{name}" for name in (*_PLAIN, *_NESTED, "ta
 _CHECKS: Final = ("instanceStatus", "systemStatus", "attachedEbsStatus")
 
 
-@dataclass(frozen=True, slots=True)
-class MachinePage:
-    """One page of machines; `next_token` is None on the last one."""
-
-    items: tuple[Machine, ...]
-    next_token: str | None = None
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class HealthPage:
-    """One page of status checks; `next_token` is None on the last one."""
+class Page(Generic[T]):
+    """One page of a list; `next_token` is None on the last one."""
 
-    items: tuple[MachineHealth, ...]
+    items: tuple[T, ...]
     next_token: str | None = None
 
 
@@ -85,30 +80,30 @@ class PageParser:
         self._once = Interned(_same)
         self._moment = Interned(_moment)
 
-    def describe_instances(self, page: bytes) -> MachinePage:
+    def describe_instances(self, page: bytes) -> Page[Machine]:
         """The machines of a page of DescribeInstances. Raises CloudError UNKNOWN_RESULT on any other page."""
         try:
             root = _root(page, "DescribeInstancesResponse")
             sets = [_child(item, "instancesSet") for item in _items(_child(root, "reservationSet"))]
             machines = tuple(self._machine(item) for instances in sets for item in _items(instances))
-            return MachinePage(machines, _next_token(root))
+            return Page(machines, _next_token(root))
         except (_OddPageError, etree.XMLSyntaxError) as error:
             raise _unusable("DescribeInstances", page, error) from error
 
-    def run_instances(self, page: bytes) -> MachinePage:
+    def run_instances(self, page: bytes) -> Page[Machine]:
         """The machines of a RunInstances answer. Raises CloudError UNKNOWN_RESULT on any other page."""
         try:
             root = _root(page, "RunInstancesResponse")
-            return MachinePage(tuple(self._machine(item) for item in _items(_child(root, "instancesSet"))))
+            return Page(tuple(self._machine(item) for item in _items(_child(root, "instancesSet"))))
         except (_OddPageError, etree.XMLSyntaxError) as error:
             raise _unusable("RunInstances", page, error) from error
 
-    def describe_instance_status(self, page: bytes) -> HealthPage:
+    def describe_instance_status(self, page: bytes) -> Page[MachineHealth]:
         """The checks on a page of DescribeInstanceStatus. Raises CloudError UNKNOWN_RESULT on any other page."""
         try:
             root = _root(page, "DescribeInstanceStatusResponse")
             health = tuple(self._health(item) for item in _items(_child(root, "instanceStatusSet")))
-            return HealthPage(health, _next_token(root))
+            return Page(health, _next_token(root))
         except (_OddPageError, etree.XMLSyntaxError) as error:
             raise _unusable("DescribeInstanceStatus", page, error) from error
 

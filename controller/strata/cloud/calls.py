@@ -1,0 +1,135 @@
+"""Sends the calls of one region: gate, fence, thread, answer, metrics. Knows actions, but not what they mean.
+
+A call that was sent is never cancelled. A caller that is cancelled while its call runs leaves the call running to
+its end: the thread is there anyway, the connection stays taken until then, and the result is logged. A caller that
+is cancelled while it waits at the gate has sent nothing.
+"""
+
+import asyncio
+import functools
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+import structlog
+
+from strata.clock import Clock
+from strata.cloud.buckets import LIMITS
+from strata.cloud.gate import CONNECTIONS, Gate
+from strata.cloud.lazy_sdk import LazySdk
+from strata.errors import CloudError, CloudErrorKind
+from strata.metrics import DaemonMetrics
+
+if TYPE_CHECKING:
+    from strata.cloud.sdk import Client, Reply
+
+_LOG: Final = structlog.get_logger(__name__)
+
+Service = Literal["ec2", "ssm"]
+Fence = Callable[[], None]
+T = TypeVar("T")
+
+
+def no_fence() -> None:
+    """For a process that needs no leadership to act."""
+
+
+class Calls:
+    """The calls to one region at one endpoint (None: AWS). Belongs to one event loop."""
+
+    def __init__(
+        self, sdk: LazySdk, region: str, endpoint_url: str | None, clock: Clock, metrics: DaemonMetrics, fence: Fence
+    ) -> None:
+        self._sdk = sdk
+        self._region = region
+        self._endpoint_url = endpoint_url
+        self._clock = clock
+        self._metrics = metrics
+        self._fence = fence
+        self._gate = Gate(lambda lane: metrics.ec2_throttles.labels(_action(lane), "client").inc())
+        # A pool a region: threads that hang on one region's time-outs are not missed by another.
+        self._pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix=f"ec2-{region}")
+        self._clients: dict[Service, Client] = {}
+        self._clients_lock = threading.Lock()
+
+    async def send(
+        self,
+        service: Service,
+        lane: str,
+        parameters: Mapping[str, Any],
+        read: "Callable[[Reply], T]",
+        *,
+        resources: int = 0,
+    ) -> T:
+        """Send one call as soon as its buckets allow, and read its answer in the call's own thread.
+
+        `lane` is the action, or the action and how it is used, as in buckets.LIMITS; `resources` how many machines
+        it touches. Raises CloudError, or what the fence raises."""
+        await self._gate.admit(lane, resources)
+        try:
+            # After the wait, which may have been long, and with nothing between it and the send.
+            if LIMITS[lane].mutating:
+                self._fence()
+            work = functools.partial(self._in_thread, service, _action(lane), parameters, read)
+            call = asyncio.get_running_loop().run_in_executor(self._pool, work)
+        except BaseException:
+            self._gate.release()
+            raise
+        call.add_done_callback(functools.partial(self._ended, lane, asyncio.get_running_loop().time()))
+        try:
+            return await asyncio.shield(call)
+        except asyncio.CancelledError:
+            call.add_done_callback(functools.partial(_log_left_alone, _action(lane), self._region))
+            raise
+
+    async def close(self) -> None:
+        """Wait for the calls that run, then close the connections. Their time-outs bound this."""
+        await asyncio.to_thread(self._pool.shutdown)
+        for client in self._clients.values():
+            client.close()
+
+    def _in_thread(
+        self, service: Service, action: str, parameters: Mapping[str, Any], read: "Callable[[Reply], T]"
+    ) -> T:
+        client = self._client(service)
+        reply = client.call(action, parameters, self._clock.now())
+        try:
+            return read(reply)
+        except CloudError:
+            raise
+        except Exception as error:
+            # EC2 acted, and its answer is not what it documents.
+            message = f"the answer could not be read: {error!r}"
+            raise CloudError(CloudErrorKind.UNKNOWN_RESULT, "UnusableAnswer", message, action=action) from error
+
+    def _client(self, service: Service) -> "Client":
+        with self._clients_lock:
+            if service not in self._clients:
+                self._clients[service] = self._sdk.client(service, self._region, self._endpoint_url)
+            return self._clients[service]
+
+    def _ended(self, lane: str, began_s: float, call: asyncio.Future[Any]) -> None:
+        self._gate.release()
+        error = None if call.cancelled() else call.exception()
+        action, code = _action(lane), _code(error)
+        self._metrics.ec2_calls.labels(action, code).inc()
+        self._metrics.ec2_seconds.labels(action).observe(call.get_loop().time() - began_s)
+        if isinstance(error, CloudError) and error.kind is CloudErrorKind.THROTTLED:
+            self._metrics.ec2_throttles.labels(action, "server").inc()
+            self._gate.throttled(lane)
+
+
+def _action(lane: str) -> str:
+    return lane.partition(" ")[0]
+
+
+def _code(error: BaseException | None) -> str:
+    if error is None:
+        return "ok"
+    return error.code if isinstance(error, CloudError) else type(error).__name__
+
+
+def _log_left_alone(action: str, region: str, call: asyncio.Future[Any]) -> None:
+    error = None if call.cancelled() else call.exception()
+    _LOG.info("ec2_call_outlived_its_caller", action=action, region=region, code=_code(error))

@@ -1,0 +1,45 @@
+"""CloudFactory: one Cloud for each region and endpoint of the process, over one boto3 session."""
+
+from collections.abc import Mapping
+
+from strata.clock import Clock
+from strata.cloud.calls import Fence, no_fence
+from strata.cloud.ec2 import Ec2Cloud
+from strata.cloud.lazy_sdk import LazySdk
+from strata.cloud.port import Cloud
+from strata.errors import CloudError, CloudErrorKind
+from strata.metrics import DaemonMetrics
+
+
+class CloudFactory:
+    """Makes Clouds and keeps them. Belongs to one event loop."""
+
+    def __init__(
+        self, endpoints: Mapping[str, str], clock: Clock, metrics: DaemonMetrics, fence: Fence = no_fence
+    ) -> None:
+        """`endpoints` maps the names that a Stack may choose to URLs. `fence` is called right before each mutating
+        call is sent, and raises NotLeader if this process may not act."""
+        self._endpoints = dict(endpoints)
+        self._clock = clock
+        self._metrics = metrics
+        self._fence = fence
+        self._sdk = LazySdk()
+        self._clouds: dict[tuple[str, str | None], Ec2Cloud] = {}
+
+    def __call__(self, region: str, endpoint: str | None) -> Cloud:
+        """The Cloud of a region at a named endpoint; None is AWS. Costs nothing until it is used. Raises CloudError
+        INVALID for a name that the settings do not know."""
+        if endpoint is not None and endpoint not in self._endpoints:
+            known = ", ".join(sorted(self._endpoints)) or "none"
+            message = f"the daemon's settings have no EC2 endpoint {endpoint!r}; they have: {known}"
+            raise CloudError(CloudErrorKind.INVALID, "UnknownEndpoint", message)
+        key = (region, endpoint)
+        if key not in self._clouds:
+            url = None if endpoint is None else self._endpoints[endpoint]
+            self._clouds[key] = Ec2Cloud(region, url, self._clock, self._metrics, sdk=self._sdk, fence=self._fence)
+        return self._clouds[key]
+
+    async def close(self) -> None:
+        """Wait for the calls that run, then close all connections."""
+        for cloud in self._clouds.values():
+            await cloud.close()
