@@ -22,7 +22,8 @@ _GAP = "   "
 class TableWriter:
     """Prints rows under one head. The head is printed with the first rows, or not at all."""
 
-    def __init__(self, head: Row, *, colour: bool, with_head: bool = True) -> None:
+    def __init__(self, head: Row, *, colour: bool, with_head: bool = True, margin: str = "") -> None:
+        self._margin = margin
         self._head = [title.upper() for title in head]
         self._widths = [len(title) for title in self._head] if with_head else [0] * len(head)
         self._colour = colour
@@ -42,8 +43,8 @@ class TableWriter:
     def _line(self, row: Row, *, painted: bool) -> str:
         padded = []
         for title, cell, width in zip(self._head, row, self._widths, strict=True):
-            padded.append((paint(title, cell) if painted else cell) + " " * (width - len(cell)))
-        return _GAP.join(padded).rstrip()
+            padded.append((paint(title, cell, row[0]) if painted else cell) + " " * (width - len(cell)))
+        return self._margin + _GAP.join(padded).rstrip()
 
 
 def _one_line(cell: str) -> str:
