@@ -32,6 +32,7 @@ def conditions(
     before: tuple[Condition, ...], verdicts: tuple[Verdict, ...], *, generation: int, now: datetime
 ) -> tuple[Condition, ...]:
     """The next conditions, in the verdicts' order."""
+    now = now.replace(microsecond=0)  # the Kubernetes API's times are whole seconds
     return tuple(
         condition for verdict in verdicts if (condition := _next(before, verdict, generation, now)) is not None
     )
