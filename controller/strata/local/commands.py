@@ -1,21 +1,22 @@
 """The click commands `strata up`, `strata down` and `strata sim`."""
 
-import sys
 from pathlib import Path
 
 import click
 
+from strata.cli.options import Command
 from strata.clock import SystemClock
 from strata.local.down import run_down
 from strata.local.options import WorldOptions
 from strata.local.ports import DEFAULT_BASE
+from strata.local.sim import sim
 from strata.local.state import Home
 from strata.local.up import UpOptions, run_up
 
 __all__ = ["down", "sim", "up"]
 
 
-@click.command("up", short_help="Start a whole Strata here, with a simulated EC2.")
+@click.command("up", cls=Command, short_help="Start a whole Strata here, with a simulated EC2.")
 @click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
@@ -39,7 +40,7 @@ __all__ = ["down", "sim", "up"]
     metavar="SECONDS",
     help="How long to wait until it is ready.",
 )
-def up(data_dir: Path | None, port_base: int, timeout: float, *, detach: bool, as_json: bool, examples: bool) -> None:
+def up(data_dir: Path | None, port_base: int, timeout: float, *, detach: bool, as_json: bool, examples: bool) -> int:
     """Start etcd, a simulated EC2 and the daemon on this machine, apply two example stacks, and show their
     layers coming online. Ctrl-C stops all of it and leaves nothing behind."""
     world = WorldOptions(
@@ -48,10 +49,10 @@ def up(data_dir: Path | None, port_base: int, timeout: float, *, detach: bool, a
         port_base=port_base,
         timeout_s=timeout,
     )
-    sys.exit(run_up(UpOptions(world=world, detach=detach, json=as_json, examples=examples), SystemClock()))
+    return run_up(UpOptions(world=world, detach=detach, json=as_json, examples=examples), SystemClock())
 
 
-@click.command("down", short_help="End a `strata up`.")
+@click.command("down", cls=Command, short_help="End a `strata up`.")
 def down() -> None:
     """End the local world that `strata up` started, and clear away what a killed one left."""
     click.echo(run_down(Home(Path.home())))
