@@ -154,7 +154,11 @@ DESCRIBE_TAGS = Struct(_DRY | _FILTERS | _PAGES)
 DESCRIBE_SUBNETS = Struct(_DRY | _FILTERS | _PAGES | {"SubnetIds": ("SubnetId", Many(STRING))})
 DESCRIBE_VPCS = Struct(_DRY | _FILTERS | _PAGES | {"VpcIds": ("VpcId", Many(STRING))})
 DESCRIBE_IMAGES = Struct(
-    _DRY | _FILTERS | _PAGES | {"ImageIds": ("ImageId", Many(STRING)), "Owners": ("Owner", Many(STRING))}
+    _DRY
+    | _FILTERS
+    | _PAGES
+    | _same(IncludeDeprecated=BOOLEAN)
+    | {"ImageIds": ("ImageId", Many(STRING)), "Owners": ("Owner", Many(STRING))}
 )
 GET_PARAMETERS = Struct(_same(Names=Many(STRING), WithDecryption=BOOLEAN), required=("Names",))
 GET_PARAMETER = Struct(_same(Name=STRING, WithDecryption=BOOLEAN), required=("Name",))
