@@ -13,7 +13,7 @@ from strata.resources import kinds
 from strata.resources.codec import decode_object, with_metadata
 from strata.resources.instance import Instance, Phase
 from strata.resources.kinds import Kind, ObjectKey
-from strata.resources.launch import Launch
+from strata.resources.launch import Launch, Member
 from strata.resources.layer import Layer
 from strata.resources.meta import FINALIZER, ObjectMeta, Record
 from strata.resources.stack import Stack
@@ -108,6 +108,11 @@ class Objects:
     def by_machine(self, instance_id: str) -> list[Stored[Instance]]:
         """The Instances (one, or none) whose status names this EC2 instance."""
         return self._indexed(_MACHINE, instance_id, Instance)
+
+    def member(self, namespace: str, member: Member) -> Instance | None:
+        """A launch's member, if that very object (not another of its name) is still there."""
+        stored = self.instance(namespace, member.name)
+        return stored.object if stored is not None and stored.object.metadata.uid == member.uid else None
 
     def fault(self, key: ObjectKey) -> str | None:
         """Why the object cannot be read; None if it can, or is not there."""

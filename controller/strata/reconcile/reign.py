@@ -20,9 +20,13 @@ from strata.planner.facts import Note
 from strata.planner.policy import Policy
 from strata.reconcile.adoption import Adoption
 from strata.reconcile.events import EventRecorder
+from strata.reconcile.gate import Gate
 from strata.reconcile.identity import IdentityKeeper
 from strata.reconcile.images import Images
 from strata.reconcile.instance_pass import InstancePass
+from strata.reconcile.launch_audit import Audit
+from strata.reconcile.launch_intake import Intake
+from strata.reconcile.launch_sending import Sending
 from strata.reconcile.launcher import Launcher
 from strata.reconcile.layer_metrics import LayerCollector, LayerTally
 from strata.reconcile.layer_pass import LayerPass
@@ -30,6 +34,7 @@ from strata.reconcile.mutations import Mutations
 from strata.reconcile.objects import Objects
 from strata.reconcile.observer import RegionObserver
 from strata.reconcile.reaper import Reaper
+from strata.reconcile.refusals import Refusals
 from strata.reconcile.regions import Region, Regions, StackListener, Where
 from strata.reconcile.routing import Routing
 from strata.reconcile.stack_pass import StackPass
@@ -173,21 +178,7 @@ class Reign:
             listener=listener,
         )
         mutations = Mutations(cloud, self._leadership, act_margin_s=self._settings.act_margin_s)
-        launcher = Launcher(
-            cloud=cloud,
-            observer=observer,
-            mutations=mutations,
-            objects=self._objects,
-            repository=self._repository,
-            leadership=self._leadership,
-            events=self._events,
-            tally=self._tally,
-            clock=self._clock,
-            rng=self._rng,
-            settings=self._settings,
-            policy=self._policy,
-            stacks=listener.stacks,
-        )
+        launcher = self._make_launcher(cloud, observer, mutations, listener)
         reaper = Reaper(
             region=region,
             endpoint=endpoint,
@@ -212,6 +203,46 @@ class Reign:
             reaper=reaper,
             images=Images(cloud, self._clock),
             subnets=Subnets(cloud, self._clock),
+        )
+
+    def _make_launcher(
+        self, cloud: Cloud, observer: RegionObserver, mutations: Mutations, listener: StackListener
+    ) -> Launcher:
+        refusals, gate = Refusals(self._clock, keep_s=self._settings.refusal_memory_s), Gate(self._clock)
+        intake = Intake(
+            self._objects, self._repository, refusals, clock=self._clock, rng=self._rng, policy=self._policy
+        )
+        sending = Sending(
+            cloud=cloud,
+            observer=observer,
+            objects=self._objects,
+            repository=self._repository,
+            leadership=self._leadership,
+            events=self._events,
+            tally=self._tally,
+            refusals=refusals,
+            gate=gate,
+            clock=self._clock,
+            rng=self._rng,
+            settings=self._settings,
+            policy=self._policy,
+        )
+        audit = Audit(
+            observer=observer,
+            mutations=mutations,
+            objects=self._objects,
+            repository=self._repository,
+            clock=self._clock,
+            policy=self._policy,
+        )
+        return Launcher(
+            intake=intake,
+            sending=sending,
+            audit=audit,
+            gate=gate,
+            objects=self._objects,
+            stacks=listener.stacks,
+            window_s=self._settings.launch_window_s,
         )
 
 
