@@ -80,7 +80,7 @@ def etcd(binary: EtcdBinary, ports: Ports, folders: Folders) -> Program:
 
 def simulator(ports: Ports, folders: Folders) -> Program:
     return Program(
-        name="simulator",
+        name="the simulator",
         command=(sys.executable, "-P", "-m", "strata_sim", "--listen", f"{HOST}:{ports.simulator}"),
         log=folders.logs / "simulator.log",
         ready_url=f"{url(ports.simulator)}/_sim/health",
@@ -98,7 +98,7 @@ def daemon(ports: Ports, folders: Folders) -> Program:
         "poll-interval": "1",
     }
     return Program(
-        name="daemon",
+        name="the daemon",
         command=(
             *(sys.executable, "-P", "-m", "strata", "server", "--allow-unsafe-etcd"),
             *(f"--{name}={value}" for name, value in flags.items()),

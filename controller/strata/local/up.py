@@ -87,7 +87,7 @@ def _wait_for_parts(supervisor: Supervisor, progress: Progress) -> Ready:
     while True:
         match supervisor.next_message(None):
             case Starting(what=what):
-                progress.say(f"starting the {what}")
+                progress.say(f"starting {what}")
             case Warned(text=text):
                 progress.warn(text)
             case Ready() as ready:

@@ -45,7 +45,7 @@ class PartFailedError(Exception):
     """A part of the world ended by itself, or never became ready. `log` is the end of its log, read before it goes."""
 
     def __init__(self, child: Child, why: str) -> None:
-        super().__init__(f"the {child.program.name} {why}")
+        super().__init__(f"{child.program.name} {why}")
         self.log = tuple(child.last_lines())
 
 

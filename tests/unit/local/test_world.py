@@ -98,7 +98,7 @@ async def test_a_part_that_dies_ends_the_others_and_its_last_words_are_kept(home
     with pytest.RaisesGroup(
         pytest.RaisesExc(
             PartFailedError,
-            match="^the second exited with 2$",
+            match="^second exited with 2$",
             check=lambda failed: isinstance(failed, PartFailedError) and failed.log == ("no such flag",),
         )
     ):

@@ -1,0 +1,32 @@
+"""In CI a skipped test is a failed one: what is skipped there would never run anywhere."""
+
+import os
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+_WHY = "skipped, and in CI (the variable CI is set) nothing may be: "
+
+
+def _as_failure(report: Any) -> None:
+    """Turn a skip into a failure; an expected failure (xfail) stays what it is."""
+    if os.environ.get("CI") and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{_WHY}{reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _as_failure(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """A whole file that skips itself."""
+    report = yield
+    _as_failure(report)
+    return report
