@@ -30,9 +30,7 @@ def new_object(resource: Resource, namespace: str, body: Document, *, uid: str, 
         raise _wrong_name("namespace", metadata["namespace"], namespace)
     for field in ("resourceVersion", "deletionTimestamp"):
         metadata.pop(field, None)
-    finalizers = metadata.get("finalizers") or []
-    if isinstance(finalizers, list) and FINALIZER not in finalizers:
-        finalizers = [*finalizers, FINALIZER]
+    finalizers = _with_finalizer(metadata.get("finalizers"))
     stamps = {"uid": uid, "generation": 1, "creationTimestamp": timestamp(now), "namespace": namespace}
     metadata = tidy({**metadata, **stamps, "finalizers": finalizers})
     return {**body, "metadata": metadata, "status": {}}
@@ -43,7 +41,9 @@ def next_object(resource: Resource, old: Document, body: Any) -> Document:  # no
     metadata = _check_same(resource, old, body)
     kept = {name: old["metadata"][name] for name in _SERVER_FIELDS if name in old["metadata"]}
     wanted = {name: value for name, value in metadata.items() if name not in _SERVER_FIELDS}
-    return {**body, "metadata": tidy({**wanted, **kept}), "status": old.get("status", {})}
+    if not old["metadata"].get("deletionTimestamp"):
+        wanted["finalizers"] = _with_finalizer(wanted.get("finalizers"))
+    return {**body, "metadata": tidy({**kept, **wanted}), "status": old.get("status", {})}
 
 
 def next_status(resource: Resource, old: Document, body: Any) -> Document:  # noqa: ANN401 - JSON
@@ -84,6 +84,14 @@ def stored_bytes(document: Document) -> bytes:
     if len(data) > BODY_LIMIT_BYTES:
         raise too_large(BODY_LIMIT_BYTES)
     return data
+
+
+def _with_finalizer(finalizers: Any) -> Any:  # noqa: ANN401 - JSON, not judged yet
+    """The finalizers with the controller's own. Whoever replaces an object from a file that names none must not
+    lose it: the object would go at once when deleted, and its machines stay."""
+    if finalizers is None:
+        return [FINALIZER]
+    return [*finalizers, FINALIZER] if isinstance(finalizers, list) and FINALIZER not in finalizers else finalizers
 
 
 def check_type(resource: Resource, body: Any) -> Document:  # noqa: ANN401 - JSON
