@@ -33,6 +33,9 @@ _READS = urllib3.Retry(
 _WRITES = urllib3.Retry(
     total=3, connect=0, read=0, redirect=2, status=2, backoff_factor=0.2, status_forcelist=(429,), allowed_methods=None
 )
+_STREAMS = urllib3.Retry(
+    total=2, connect=0, read=0, redirect=2, status=0
+)  # a watch tries again by itself, and knows where
 # The request certainly never reached the server.
 _NOT_SENT = (NewConnectionError, ConnectTimeoutError, SSLError)
 
@@ -81,7 +84,7 @@ class Client:
         """
         timeout = urllib3.Timeout(connect=_CONNECT_S, read=silence_s)
         try:
-            response = self._request("GET", path, query=query, accept=accept, timeout=timeout)
+            response = self._request("GET", path, query=query, accept=accept, timeout=timeout, retries=_STREAMS)
             with closing(response):
                 if response.status >= HTTPStatus.BAD_REQUEST:
                     raise _failure(response.status, response.read())
@@ -130,6 +133,7 @@ class Client:
         body: Json | None = None,
         content_type: str = "",
         timeout: urllib3.Timeout | None = None,
+        retries: urllib3.Retry | None = None,
     ) -> urllib3.BaseHTTPResponse:
         content = {"Content-Type": content_type} if content_type else {}
         return self._pool.request(
@@ -138,7 +142,7 @@ class Client:
             body=None if body is None else json.dumps(body).encode(),
             headers={**self._headers, **content, "Accept": accept},
             timeout=timeout or self._timeout,
-            retries=_READS if method == "GET" else _WRITES,
+            retries=retries or (_READS if method == "GET" else _WRITES),
             preload_content=False,
         )
 

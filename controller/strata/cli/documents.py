@@ -268,7 +268,7 @@ def _value(event: yaml.ScalarEvent, line: int) -> str | int | float | bool | Non
     text: str = event.value
     if event.tag is not None and event.tag not in ("tag:yaml.org,2002:str", "!"):
         raise _Refused(line, f"the tag {event.tag} is not allowed; quote the value to make it a text")
-    if event.tag is not None or event.style is not None:
+    if event.tag is not None or event.style:  # a plain scalar's style is None or empty, by the parser
         return text
     return _plain(text, line)
 

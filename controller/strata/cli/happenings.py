@@ -14,7 +14,7 @@ _LAST = 10  # how many `describe` and `why` show
 
 
 def of_object(client: Client, document: Json) -> list[Json]:
-    """The last few events of this very object, oldest first. A cluster-scoped object's are in the namespace of its name."""
+    """The last few events of this very object, oldest first. Those of a Stack are in the namespace of its name."""
     metadata = document["metadata"]
     namespace = metadata.get("namespace") or metadata["name"]
     query = {"fieldSelector": f"involvedObject.uid={metadata['uid']}"}

@@ -1,4 +1,4 @@
-"""Waiting until objects are as somebody wants them: the goals, and the watching of many objects against one deadline."""
+"""Waiting until objects are as wanted: the goals, and the watching of many objects against one deadline."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

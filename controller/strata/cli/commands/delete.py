@@ -57,6 +57,7 @@ class _Doomed:
 @pass_session
 def delete(
     session: Session,
+    /,
     target: tuple[str, ...],
     *,
     files: tuple[str, ...],

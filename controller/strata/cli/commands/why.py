@@ -24,7 +24,7 @@ _NEWS_IF_TRUE = frozenset({"Protected", "Stalled", "Progressing", "OrphansHeld"}
 @click.argument("target", nargs=-1, required=True, metavar="layer/NAME | instance/NAME", shell_complete=complete_target)
 @pass_session
 def why(session: Session, target: tuple[str, ...]) -> None:
-    """Tell why a layer or an instance is as it is: the sum behind the number, what is held back, the last decisions."""
+    """Tell why a layer or an instance is as it is: the sum behind the number, what is held back, what happened last."""
     resource, name = parse_one(session.catalog, target)
     if resource not in (LAYER, INSTANCE):
         raise click.UsageError("only layers and instances have a why; `strata describe` tells about everything")
@@ -59,7 +59,8 @@ def _instance(session: Session, instance: Json) -> Iterator[str]:
     yield f"instance/{name} is {phase}; spec.power wants it {dig(instance, 'spec', 'power') or 'running'}"
     machine = status.get("ec2")
     if machine:
-        yield f"its machine is {machine['instanceId']}, {machine['state']}, {machine.get('type')} in {machine.get('zone')}"
+        kind = " ".join(part for part in (machine.get("type"), machine.get("zone")) if part)
+        yield f"its machine is {machine['instanceId']} ({kind}), {machine['state']}"
     else:
         yield "it has no machine"
     if status.get("attempt"):
