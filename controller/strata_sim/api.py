@@ -91,10 +91,17 @@ class Api:
         action = action_named(dict(form).get("Action", ""))
         if action.service == "ssm":
             raise Ec2Error("InvalidAction", f"The action {action.name} is not valid for this web service.")
-        answer = self._world.call(region, action, decode(action.shape, form), caller)
+        answer = self._world.call(region, action, self._decode(action, form, region, caller), caller)
         if action.name == actions.GET_CALLER_IDENTITY.name:
             return render.identity(answer, request_id)  # type: ignore[arg-type]
         return render.answer(action.name, request_id, _BODIES[action.name](answer))
+
+    def _decode(self, action: Action[object], form: list[tuple[str, str]], region: str, caller: str) -> Params:
+        try:
+            return decode(action.shape, form)
+        except Ec2Error as error:
+            self._world.refused(region, action.name, caller, error)
+            raise
 
     def _json(self, target: str, headers: Mapping[str, str], body: bytes, request_id: str) -> Response:
         try:

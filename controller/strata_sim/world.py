@@ -69,6 +69,10 @@ class World:
             raise _error_of(fault)
         return answer
 
+    def refused(self, region_name: str, action: str, caller: str, error: Ec2Error) -> None:
+        """Note a call that a face could not even read."""
+        self._note(self.region(region_name), action, {}, caller, Trace(), error.code, answered=True)
+
     def control(self, region: Region, verb: str, params: Params, trace: Trace) -> None:
         """Note what a world control did."""
         self._note(region, verb, params, WORLD, trace, "", answered=True)

@@ -1,0 +1,7 @@
+import pytest
+from tests.unit.sim.kit import Sim
+
+
+@pytest.fixture
+def sim() -> Sim:
+    return Sim()
