@@ -93,6 +93,7 @@ class Informer(Generic[T]):
         self._cache: Cache[T] = Cache()
         self._subscribers: list[Subscriber[T]] = []
         self._synced = asyncio.Event()
+        self._store_id = ""
         self._alive_at_s = -inf
         self._relist_at_s = -inf
 
@@ -161,6 +162,7 @@ class Informer(Generic[T]):
 
     async def _session(self) -> None:
         """List if that is due, then watch for at most a session's age. Raises StoreError for any fault."""
+        await self._check_store()
         if self._clock.monotonic_s() >= self._relist_at_s:
             await self._relist()
         until_s = min(self._clock.monotonic_s() + self._jittered(self._timing.session_s), self._relist_at_s)
@@ -168,6 +170,13 @@ class Informer(Generic[T]):
             batches = await self._open(stack)
             while (batch := await self._next(batches, until_s)) is not None:
                 self._apply(batch)
+
+    async def _check_store(self) -> None:
+        """Raise Regressed if it is another store than before, which revisions do not tell once it has more of them."""
+        status = await self._store.status()
+        known, self._store_id = self._store_id, status.store_id
+        if known not in ("", status.store_id):
+            raise Regressed(self.revision, status.revision)
 
     async def _open(self, stack: AsyncExitStack) -> AsyncIterator[WatchBatch]:
         watch = self._store.watch(self.prefix, start_revision=self.revision + 1)

@@ -5,9 +5,9 @@ import random
 from collections.abc import Callable
 
 import pytest
+from tests.kit.virtual_time import VirtualLoop
 
 from strata.metrics import DaemonMetrics
-from tests.kit.virtual_time import VirtualLoop
 
 
 def pytest_asyncio_loop_factories(

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from tests.kit.virtual_time import VirtualClock
 
 from strata.engine.informer import Change, Entry, Informer, InformerTiming, export_watch_age
 from strata.errors import Regressed, StoreUnavailable
@@ -11,7 +12,6 @@ from strata.metrics import DaemonMetrics
 from strata.store.memory import MemoryStore
 from strata.store.memory_server import MemoryServer
 from strata.store.port import Delete, KeyValue, Listing, Put, Store, WatchBatch
-from tests.kit.virtual_time import VirtualClock
 
 
 def decode(kv: KeyValue) -> str:
@@ -240,6 +240,23 @@ async def test_a_restored_backup_with_equal_revisions_but_other_values_is_taken_
         await asyncio.sleep(60)
         assert world.cached() == {"x": "after"}
         assert world.regressions
+
+
+async def test_another_store_is_reported_even_when_it_has_more_revisions_than_the_first() -> None:
+    server = MemoryServer()
+    store = DeafStore(server, "none")
+    world = World(store, InformerTiming(session_s=10))
+    world.server, world.writer = server, MemoryStore(world.clock, server)
+    await world.put(x="1", y="1")
+    async with world.running():
+        store.fault = "refused"
+        await asyncio.sleep(15)
+        server.wipe()
+        for count in range(100):
+            await world.put(x=f"new {count}")
+        await asyncio.sleep(60)
+        assert world.cached() == {"x": "new 99"}
+        assert len(world.regressions) == 1
 
 
 async def test_age_is_infinite_before_the_listing_and_grows_without_the_store() -> None:

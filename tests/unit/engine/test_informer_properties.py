@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.kit.virtual_time import VirtualClock, run_virtual
 
 from strata.engine.informer import Change, Informer
 from strata.store.memory import MemoryStore
 from strata.store.memory_server import MemoryServer
 from strata.store.port import Delete, KeyValue, Operation, Put
-from tests.kit.virtual_time import VirtualClock, run_virtual
 
 NAMES = st.sampled_from(["/a/x", "/a/y", "/a/yy", "/b/z"])
 OPERATIONS = st.one_of(

@@ -2,7 +2,6 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-
 from tests.kit.virtual_time import EPOCH, Deadlock, TimeLimit, VirtualClock, run_virtual, virtual_loop
 
 
