@@ -1,5 +1,7 @@
 """The published token buckets, refilled by the clock."""
 
+from typing import Any
+
 import pytest
 from tests.unit.sim.kit import Sim
 
@@ -7,7 +9,7 @@ from strata_sim import actions
 from strata_sim.errors import Ec2Error
 
 
-def calls_until_throttled(sim: Sim, action: actions.Action[object], most: int = 300, **params: object) -> int:
+def calls_until_throttled(sim: Sim, action: actions.Action[Any], most: int = 300, **params: object) -> int:
     for n in range(most):
         try:
             sim.call(action, **params)

@@ -21,7 +21,7 @@ def test_filters_narrow_by_and_between_names_and_or_between_values(sim: Sim) -> 
     (c,) = sim.launch(1, InstanceType="t3.micro", TagSpecifications=tags(role="web"))
     sim.clock.advance(BOOTED_S)
     sim.terminate(c)
-    for given, found in [
+    cases: list[tuple[list[tuple[str, tuple[str, ...]]], list[str]]] = [
         ([("tag:role", ("web",))], [a, c]),
         ([("tag:role", ("web", "db"))], [a, b, c]),
         ([("tag:role", ("web",)), ("tag-key", ("env",))], [a]),
@@ -37,7 +37,8 @@ def test_filters_narrow_by_and_between_names_and_or_between_values(sim: Sim) -> 
         ([("state-reason-code", ("Client.User*",))], [c]),
         ([("tag:role", ("W*",))], []),
         ([("instance-lifecycle", ("spot",))], []),
-    ]:
+    ]
+    for given, found in cases:
         assert sim.ids(*given) == found, given
 
 
