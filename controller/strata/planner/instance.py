@@ -34,6 +34,8 @@ from strata.resources.machine import GONE_STATES, Machine
 from strata.resources.meta import find_condition
 from strata.resources.stack import Stack
 
+_WAITS = "waits for a machine"  # one message for all of it: a seal is then the only write until there is one
+
 Verb = Literal["terminate", "stop", "start", "tag"]
 
 
@@ -115,7 +117,7 @@ def _without_machine(snapshot: InstanceSnapshot, policy: Policy) -> InstancePlan
         return InstancePlan(status=_next(snapshot, phase=Phase.STOPPED, launched=no("Launched", reasons.NOT_RUNNING)))
     due = retry_at(status.failures, policy)
     if status.failures is None or due is None or due <= snapshot.now:
-        launched = _keep_reason(status, no("Launched", reasons.LAUNCHING, "waits for a machine"))
+        launched = _keep_reason(status, no("Launched", reasons.LAUNCHING, _WAITS))
         return InstancePlan(status=_next(snapshot, phase=Phase.REQUESTED, launched=launched))
     message = f"failed {status.failures.count} times, next launch at {due:%H:%M:%SZ}: {status.failures.message}"
     launched = no("Launched", reasons.BACKING_OFF, message)
@@ -131,7 +133,7 @@ def _keep_reason(status: InstanceStatus, verdict: Verdict) -> Verdict:
 
 
 def _in_flight(snapshot: InstanceSnapshot) -> InstancePlan:
-    launched = _keep_reason(snapshot.instance.status, no("Launched", reasons.LAUNCHING, "a launch is under way"))
+    launched = _keep_reason(snapshot.instance.status, no("Launched", reasons.LAUNCHING, _WAITS))
     return InstancePlan(status=_next(snapshot, phase=Phase.REQUESTED, launched=launched))
 
 

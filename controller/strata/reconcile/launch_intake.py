@@ -28,6 +28,7 @@ from strata.store.repository import Repository, Write
 
 log = structlog.get_logger(__name__)
 
+_RETRY_S = 0.2  # a seal that lost a race is tried again, on a newer cache
 _NO_LAUNCH = "-"  # stands for the launch id in the parameters that are compared
 _Made = dict[tuple[Any, ...], tuple[dict[str, Any], bytes]]  # what equal slots share, within one turn
 
@@ -71,6 +72,8 @@ class Intake:
         refused_s = self._refusals.next_end_in_s()
         if len(wants) < len(due) and refused_s is not None:
             later.append(refused_s)
+        if sum(len(launch.object.spec.members) for launch in sealed) < len(wants):
+            later.append(_RETRY_S)
         return sealed, min(later, default=None)
 
     def _waits_s(self, instance: Instance) -> float:

@@ -7,6 +7,7 @@ import msgspec
 
 from strata.clock import Clock
 from strata.planner.facts import Known, Unknown
+from strata.planner.instance import InstanceSnapshot, plan_instance
 from strata.planner.layer import LayerPlan, LayerSnapshot, plan_layer
 from strata.planner.policy import Policy
 from strata.planner.template import effective, image_key
@@ -120,18 +121,21 @@ class LayerPass:
         if plan.finished:
             await self._repository.commit([released(stored)])
             return
-        writes = self._writes(stored.object, {m.object.metadata.name: m for m in members}, plan)
+        by_name = {member.object.metadata.name: member for member in members}
+        writes = self._writes(stored.object, stack.object if stack else None, by_name, plan)
         if not writes and plan.status == stored.object.status:
             return
         writes.append(stored.write(with_status(stored.value, plan.status)))
         guards = [ModRevisionIs(stack.key, stack.mod_revision)] if stack and len(writes) > 1 else []
         await self._repository.commit(writes, guards=guards)
 
-    def _writes(self, layer: Layer, members: dict[str, Stored[Instance]], plan: LayerPlan) -> list[Write]:
+    def _writes(
+        self, layer: Layer, stack: Stack | None, members: dict[str, Stored[Instance]], plan: LayerPlan
+    ) -> list[Write]:
         now, namespace = self._clock.now(), layer.metadata.namespace
         writes = []
         for slot in plan.create:
-            made = new_slot(layer, slot.name, slot.zone, now=now, rng=self._rng)
+            made = self._first_status(new_slot(layer, slot.name, slot.zone, now=now, rng=self._rng), layer, stack)
             writes.append(Write(kinds.INSTANCE.key(slot.name, namespace), encode(made), 0))
         writes += [marked_deleted(members[victim.metadata.name], now) for victim in plan.delete]
         for marked in plan.heal:
@@ -139,6 +143,18 @@ class LayerPass:
             status: InstanceStatus = msgspec.structs.replace(member.object.status, heal=marked.mark)
             writes.append(member.write(with_status(member.value, status)))
         return writes
+
+    def _first_status(self, slot: Instance, layer: Layer, stack: Stack | None) -> Instance:
+        """What the slot's own first pass would write: without it that write would race with the launch's seal."""
+        snapshot = InstanceSnapshot(
+            now=self._clock.now(),
+            instance=slot,
+            layer=layer,
+            stack=stack,
+            launch=None,
+            fact=Unknown(reasons.UNKNOWN),
+        )
+        return msgspec.structs.replace(slot, status=plan_instance(snapshot, self._policy).status)
 
     def _next_in_s(self, plan: LayerPlan) -> float | None:
         if plan.more:
