@@ -82,7 +82,8 @@ def _pages(draw: st.DrawFn, root: str, nodes: st.SearchStrategy[list[Node]]) -> 
     if draw(st.booleans()):
         ET.indent(element)
     encoding = draw(st.sampled_from(["utf-8", "us-ascii"]))  # the second writes numeric character references
-    return ET.tostring(element, encoding=encoding, xml_declaration=True)
+    page: bytes = ET.tostring(element, encoding=encoding, xml_declaration=True)
+    return page
 
 
 def _element(node: Node) -> ET.Element:
