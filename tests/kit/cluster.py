@@ -1,0 +1,176 @@
+"""A whole Strata of real processes on loopback: etcd, the simulator over HTTP, daemons, the CLI as people type it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Self
+
+from tests.kit.etcd import DEBIAN, Etcd, find_binary, free_ports
+
+_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+}
+
+
+@dataclass(slots=True)
+class Process:
+    """One of our programs; its output goes to a log file."""
+
+    command: list[str]
+    log: Path
+    running: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "STRATA_"))} | _ENVIRONMENT
+        with self.log.open("ab") as log:
+            self.running = subprocess.Popen(
+                self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment
+            )
+
+    def end(self, number: signal.Signals = signal.SIGKILL) -> None:
+        if self.running is not None and self.running.poll() is None:
+            self.running.send_signal(number)
+            self.running.wait(timeout=30)
+
+
+@dataclass(slots=True)
+class Cluster:
+    """Use as a context; ends all its processes. `directory` is the test's own."""
+
+    directory: Path
+    daemon_flags: tuple[str, ...] = ()
+    etcd: Etcd = field(init=False)
+    simulator: Process = field(init=False)
+    daemons: dict[str, Process] = field(default_factory=dict)
+    urls: dict[str, str] = field(default_factory=dict)
+    sim_url: str = ""
+
+    def __post_init__(self) -> None:
+        self.etcd = Etcd(find_binary(DEBIAN), self.directory)
+        (port,) = free_ports(1)
+        self.sim_url = f"http://127.0.0.1:{port}"
+        command = [sys.executable, "-m", "strata_sim", "--listen", f"127.0.0.1:{port}"]
+        self.simulator = Process(command, self.directory / "simulator.log")
+
+    def __enter__(self) -> Self:
+        self.etcd.start()
+        self.simulator.start()
+        until(lambda: self._answers(f"{self.sim_url}/_sim/health"), within_s=30, what="the simulator answers")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for daemon in self.daemons.values():
+            daemon.end()
+        self.simulator.end()
+        self.etcd.kill()
+
+    def start_daemon(self, name: str) -> None:
+        """Start a daemon and wait until it serves. A name that ran before keeps its data directory."""
+        (port,) = free_ports(1)
+        url = f"http://127.0.0.1:{port}"
+        command = [
+            *(sys.executable, "-m", "strata", "server", "--etcd", self.etcd.url),
+            *("--listen", f"127.0.0.1:{port}", "--endpoint", f"sim={self.sim_url}", "--log-format", "json"),
+            *("--data-dir", str(self.directory / name), *self.daemon_flags),
+        ]
+        daemon = self.daemons[name] = Process(command, self.directory / f"{name}.log")
+        self.urls[name] = url
+        daemon.start()
+        until(lambda: self._answers(f"{url}/readyz"), within_s=60, what=f"daemon {name} is ready")
+
+    def kill_daemon(self, name: str) -> None:
+        self.daemons.pop(name).end()
+        del self.urls[name]
+
+    def leader(self) -> str:
+        """The name of the daemon that leads; "" if none says so."""
+        for name, url in self.urls.items():
+            try:
+                if "strata_leader 1.0" in get_text(f"{url}/metrics"):
+                    return name
+            except OSError:
+                continue
+        return ""
+
+    def strata(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run the CLI against any daemon that is there."""
+        server = next(iter(self.urls.values()))
+        return subprocess.run(
+            [sys.executable, "-m", "strata", "--server", server, *arguments],
+            input=stdin, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+
+    def get(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
+        done = self.strata("get", kind, "-o", "json", *arguments)
+        assert done.returncode == 0, done.stderr
+        found: list[dict[str, Any]] = json.loads(done.stdout)["items"]
+        return found
+
+    def sim(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """One call of the simulator's admin API; with a body it is a POST."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.sim_url}/_sim/{path}", data=data)  # noqa: S310 - loopback
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - loopback
+            return json.load(answer)
+
+    def lives(self) -> list[dict[str, Any]]:
+        """Every machine that ever was, by the simulator's own truth."""
+        found: list[dict[str, Any]] = self.sim("lives")["lives"]
+        return found
+
+    def live(self) -> list[dict[str, Any]]:
+        return [life for life in self.lives() if life["endedAt_s"] is None]
+
+    @staticmethod
+    def _answers(url: str) -> bool:
+        try:
+            get_text(url)
+        except OSError:
+            return False
+        return True
+
+
+def get_text(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - loopback
+        body: bytes = answer.read()
+    return body.decode()
+
+
+def until(holds: Callable[[], Any], *, within_s: float, what: str, every_s: float = 0.2) -> float:
+    """Wait until `holds()`; how long it took. Raises AssertionError saying `what` did not come true."""
+    began_s = time.monotonic()  # noqa: TID251 - real processes run on real time
+    while not holds():
+        if time.monotonic() - began_s > within_s:  # noqa: TID251 - likewise
+            raise AssertionError(f"not so within {within_s:g} s: {what}")
+        time.sleep(every_s)  # noqa: TID251 - likewise
+    return time.monotonic() - began_s  # noqa: TID251 - likewise
+
+
+def twins(lives: list[dict[str, Any]]) -> list[str]:
+    """Slots (by their tags) that had two live machines at the same time."""
+    slots = defaultdict(list)
+    for life in lives:
+        name = life["tags"].get("strata.dev/instance")
+        if name:
+            slots[life["tags"]["strata.dev/stack"], name].append(life)
+    found = []
+    for slot, machines in slots.items():
+        machines.sort(key=lambda life: float(life["madeAt_s"]))
+        for earlier, later in pairwise(machines):
+            if earlier["endedAt_s"] is None or earlier["endedAt_s"] > later["madeAt_s"]:
+                found.append(f"{slot}: {earlier['instanceId']} and {later['instanceId']}")
+    return found
