@@ -68,6 +68,7 @@ class WorkQueue(Generic[K]):
         self._heap: list[tuple[float, int, K]] = []
         self._sequence = 0  # keeps the heap from ever comparing keys
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due_s = math.inf
         self._failures: dict[K, int] = {}
         self._closed = False
         self._wait = metrics.queue_wait.labels(name)
@@ -209,9 +210,10 @@ class WorkQueue(Generic[K]):
             return
         due_s = self._heap[0][0]
         if self._timer is not None:
-            if self._timer.when() <= due_s:
+            if self._timer_due_s <= due_s:
                 return
             self._timer.cancel()
+        self._timer_due_s = due_s  # kept here: a loop may round its handles
         self._timer = self._loop.call_at(due_s, self._fire)
 
     def _fire(self) -> None:
