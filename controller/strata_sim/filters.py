@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from strata_sim.errors import Ec2Error
@@ -102,7 +103,7 @@ def _pattern(value: str) -> re.Pattern[str]:
     return re.compile("".join(parts), re.DOTALL)
 
 
-def stamp(at: Any) -> str:  # noqa: ANN401 - a datetime, or nothing
+def stamp(at: datetime) -> str:
     """EC2's form of a time, in milliseconds."""
     return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
 

@@ -5,6 +5,7 @@ filter of every candidate's own view.
 """
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 
 from strata_sim.filters import BORN, CHECKS, STATE, Filter
 from strata_sim.machines import Instance, Seen, View
@@ -38,14 +39,12 @@ class Index:
 
     def candidates(self, filters: Iterable[Filter[Seen]]) -> set[int] | None:
         """A superset of what matches all filters now; None: nothing narrower than everything."""
-        best: set[int] | None = None
-        for one in filters:
-            if one.patterns or not _indexed(one.name):
-                continue
-            found = [self._sets.get((one.name, value), _EMPTY) for value in one.exact]
-            if best is None or sum(map(len, found)) < len(best):
-                best = set().union(*found)
-        return best
+        choices = [
+            [self._sets.get((one.name, value), _EMPTY) for value in one.exact]
+            for one in filters
+            if not one.patterns and _indexed(one.name)
+        ]
+        return set().union(*min(choices, key=_size)) if choices else None
 
     def count(self, name: str, value: str) -> int:
         return len(self._sets.get((name, value), _EMPTY))
@@ -63,6 +62,10 @@ class Index:
 
 
 _EMPTY: frozenset[int] = frozenset()
+
+
+def _size(sets: Iterable[AbstractSet[int]]) -> int:
+    return sum(map(len, sets))
 
 
 def _indexed(name: str) -> bool:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.unit.sim.kit import Sim
+from tests.unit.sim.kit import DEBIAN, Sim
 
 from strata_sim import actions
 from strata_sim.errors import Ec2Error
@@ -31,6 +31,17 @@ def test_launch_requests_burst_to_five_and_refill_at_two_a_second(sim: Sim) -> N
     assert len(sim.launch(1) + sim.launch(1)) == 2
     with pytest.raises(Ec2Error, match="RequestLimitExceeded"):
         sim.launch(1)
+
+
+def test_a_bucket_never_holds_more_than_its_size(sim: Sim) -> None:
+    sim.launch(1)
+    sim.clock.advance(86_400)
+    assert (
+        calls_until_throttled(
+            sim, actions.RUN_INSTANCES, ImageId=DEBIAN, InstanceType="t3.micro", MinCount=1, MaxCount=1
+        )
+        == 5
+    )
 
 
 def test_filtered_describes_have_a_bucket_of_their_own(sim: Sim) -> None:

@@ -42,6 +42,32 @@ def test_filters_narrow_by_and_between_names_and_or_between_values(sim: Sim) -> 
         assert sim.ids(*given) == found, given
 
 
+def test_filters_tell_capitals_apart(sim: Sim) -> None:
+    (capital,) = sim.launch(1, TagSpecifications=tags(role="Web"))
+    assert sim.ids(("tag:role", ("Web",))) == [capital]
+    assert sim.ids(("tag:role", ("web",))) == []
+    assert sim.ids(("tag:Role", ("Web",))) == []
+
+
+def test_a_forgotten_machine_leaves_no_trace_in_any_filter(sim: Sim) -> None:
+    (one,) = sim.launch(1, under="t", TagSpecifications=tags(a="1"))
+    sim.clock.advance(BOOTED_S)
+    sim.controls.impair(ids(one))
+    sim.call(actions.CREATE_TAGS, Resources=[one], Tags=[{"Key": "a", "Value": "2"}])
+    sim.terminate(one)
+    sim.clock.advance(4000)
+    states = ("pending", "running", "shutting-down", "terminated")
+    for given in [
+        ("instance-state-name", states),
+        ("tag:a", ("1", "2")),
+        ("tag-key", ("a",)),
+        ("client-token", ("t",)),
+    ]:
+        assert sim.ids(given) == []
+    checks = filters(("instance-status.status", ["initializing", "ok", "impaired", "not-applicable"]))
+    assert sim.call(actions.DESCRIBE_INSTANCE_STATUS, Filters=checks, IncludeAllInstances=True).rows == []
+
+
 def test_a_backslash_takes_a_wildcards_meaning_away(sim: Sim) -> None:
     (star,) = sim.launch(1, TagSpecifications=tags(glob="a*"))
     (other,) = sim.launch(1, TagSpecifications=tags(glob="ab"))
