@@ -55,7 +55,7 @@ def _things_to_try(strata: str, examples: Path) -> list[str]:
     things = [
         (
             "Kill a machine, and watch it come back under its name",
-            f"{strata} sim terminate instance/web-0 -n todo-production",
+            f"{strata} sim terminate instance/web-1 -n todo-production",
             f"{strata} get instances -n todo-production -w",
         ),
         ("Scale a layer", f"{strata} scale layer/workers -n todo-production --always 5"),

@@ -46,8 +46,8 @@ def run_up(options: UpOptions, clock: Clock) -> int:
     with _terminations_as_interrupts(), supervised(options.world) as supervisor:
         try:
             world, examples = _bring_up(supervisor, options, console, clock)
+            up = True  # before it is said: whoever hears it may end us at once
             _tell(world, examples, options)
-            up = True
             if options.detach:
                 supervisor.detach()
                 return 0
