@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from tests.kit.virtual_time import VirtualClock
 
 from strata.clock import Clock
 from strata.cloud.port import Cloud
+from strata.errors import CloudError, CloudErrorKind
 from strata.metrics import DaemonMetrics
 from strata.reconcile.controller import Controller
 from strata.reconcile.identity import Testimony
@@ -29,7 +31,6 @@ from strata_sim.controls import Controls
 from strata_sim.inprocess import SimulatedCloud
 from strata_sim.witness import live
 from strata_sim.world import World
-from tests.kit.virtual_time import VirtualClock
 
 REGION = "us-east-1"
 IMAGE = {"ssmParameter": "/aws/service/debian/release/12/latest/amd64"}
@@ -160,6 +161,7 @@ class Fleet:
     controls: Controls = field(init=False)
     person: Person = field(init=False)
     store: MemoryStore = field(init=False)
+    unknown_endpoints: set[str] = field(default_factory=set)
     _started: int = 0
 
     def __post_init__(self) -> None:
@@ -181,7 +183,7 @@ class Fleet:
             identity=f"{name}-{self._started}",
             address=f"http://{name}.example:7443",
             store=store,
-            clouds=lambda region, _endpoint: self.wrap_cloud(name, SimulatedCloud(self.world, region, caller=name)),
+            clouds=lambda region, endpoint: self._cloud(name, region, endpoint),
             clock=self.clock,
             rng=random.Random(self.rng.getrandbits(64)),
             settings=self.settings,
@@ -191,6 +193,12 @@ class Fleet:
         task = asyncio.get_running_loop().create_task(controller.run(), name=f"daemon {name}")
         daemon = self.daemons[name] = Daemon(name, controller, task, metrics)
         return daemon
+
+    def _cloud(self, name: str, region: str, endpoint: str | None) -> Cloud:
+        """As the daemon's factory: an endpoint that the settings do not name is refused."""
+        if endpoint in self.unknown_endpoints:
+            raise CloudError(CloudErrorKind.INVALID, "UnknownEndpoint", f"no EC2 endpoint {endpoint!r}")
+        return self.wrap_cloud(name, SimulatedCloud(self.world, region, caller=name))
 
     async def stop(self, name: str = "a") -> None:
         """Stop a daemon as SIGTERM does."""

@@ -29,6 +29,7 @@ log = structlog.get_logger(__name__)
 # What a machine that ran does next, unless it runs on. `stopped` is in it so that a fast stop is not missed.
 _LEAVING: Filter = ("instance-state-name", ("shutting-down", "terminated", "stopping", "stopped"))
 _SWEEP_INSTEAD = 2 * MAX_FILTER_VALUES  # more ids than this: one sweep is fewer calls
+_SLOWER_POLLS = 3  # doublings of the interval while polls fail
 _STALE_POLLS = 6  # after so many missed polls, what was known is Unknown
 
 
@@ -99,6 +100,7 @@ class RegionObserver:
         self._complete_s: float | None = None
         self._complete_at: datetime | None = None
         self._failure = Unknown(reasons.CLOUD_UNPOLLED, "not polled yet")
+        self._failures = 0
         self._wake = asyncio.Event()
 
     # -- what passes ask -------------------------------------------------------------------------------------
@@ -162,7 +164,7 @@ class RegionObserver:
             self._export_age()
             self._wake.clear()
             spent_s = self._clock.monotonic_s() - began_s
-            await self._sleep(max(0.1, self._settings.poll_interval_s - spent_s))
+            await self._sleep(max(0.1, self._interval_s() - spent_s))
 
     async def poll(self) -> None:
         """One steady cycle. Raises CloudError when any part of it failed: it was then no complete poll."""
@@ -298,6 +300,7 @@ class RegionObserver:
 
     def _completed(self, changed: set[str]) -> None:
         was_known = isinstance(self.poll_state(), Known)
+        self._failures = 0
         self._complete_s = self._clock.monotonic_s()
         self._complete_at = self._clock.now()
         self._failure = Unknown(reasons.UNKNOWN, "no complete poll for too long")
@@ -306,10 +309,18 @@ class RegionObserver:
             self._listener.reachability_changed()
 
     def _note_failure(self, error: CloudError) -> None:
-        self._failure = Unknown(error.kind.value, error.message)
-        log.warning("region not read", region=self.region, reason=error.kind.value, error=str(error))
+        failure = Unknown(error.kind.value, error.message)
+        if failure != self._failure:  # the first of a row of equal ones is said
+            log.warning("region not read", region=self.region, reason=error.kind.value, error=str(error))
+        self._failure = failure
+        self._failures += 1
         if not isinstance(self.poll_state(), Known):
             self._listener.reachability_changed()
+
+    def _interval_s(self) -> float:
+        """Polls that fail come further apart, but not so far that an end of the trouble is missed for long."""
+        slower = 2.0 ** min(self._failures, _SLOWER_POLLS)
+        return self._settings.poll_interval_s * slower
 
     def _stale_after_s(self) -> float:
         return _STALE_POLLS * self._settings.poll_interval_s
