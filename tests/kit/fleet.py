@@ -143,6 +143,7 @@ class Daemon:
     controller: Controller
     task: asyncio.Task[None]
     metrics: DaemonMetrics
+    clock: VirtualClock
 
 
 @dataclass(slots=True)
@@ -162,6 +163,7 @@ class Fleet:
     person: Person = field(init=False)
     store: MemoryStore = field(init=False)
     unknown_endpoints: set[str] = field(default_factory=set)
+    wall_offset_s: dict[str, float] = field(default_factory=dict)  # by daemon: how wrong its wall clock is
     _started: int = 0
 
     def __post_init__(self) -> None:
@@ -179,19 +181,20 @@ class Fleet:
         self._started += 1
         store: Store = self.wrap_store(name, MemoryStore(self.clock, self.server))
         metrics = DaemonMetrics("test")
+        clock = VirtualClock(offset_s=self.wall_offset_s.get(name, 0.0))
         controller = Controller(
             identity=f"{name}-{self._started}",
             address=f"http://{name}.example:7443",
             store=store,
             clouds=lambda region, endpoint: self._cloud(name, region, endpoint),
-            clock=self.clock,
+            clock=clock,
             rng=random.Random(self.rng.getrandbits(64)),
             settings=self.settings,
             metrics=metrics,
             witness=self.witness,
         )
         task = asyncio.get_running_loop().create_task(controller.run(), name=f"daemon {name}")
-        daemon = self.daemons[name] = Daemon(name, controller, task, metrics)
+        daemon = self.daemons[name] = Daemon(name, controller, task, metrics, clock)
         return daemon
 
     def _cloud(self, name: str, region: str, endpoint: str | None) -> Cloud:
