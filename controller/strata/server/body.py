@@ -89,7 +89,7 @@ def parse(data: bytes) -> Any:  # noqa: ANN401 - JSON
         raise bad_request(f"the body is not JSON: {error.msg} at line {error.lineno} column {error.colno}") from None
     except RecursionError:
         raise bad_request(f"the body is nested too deeply: more than {_DEPTH_LIMIT} levels") from None
-    _check_depth_and_text(value)
+    check_depth_and_text(value)
     return value
 
 
@@ -119,8 +119,8 @@ def _bounded_int(text: str) -> int:
     return int(text)
 
 
-def _check_depth_and_text(value: Any) -> None:  # noqa: ANN401 - JSON
-    # Iterative: it must itself survive what it refuses.
+def check_depth_and_text(value: Any) -> None:  # noqa: ANN401 - JSON
+    """Raise Refusal 400 for what is nested too deeply or is no text. Iterative: it survives what it refuses."""
     level: list[Any] = [value]
     for _ in range(_DEPTH_LIMIT):
         below: list[Any] = []

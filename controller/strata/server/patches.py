@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import msgspec
 from jsonpath import JSONPatch, JSONPatchError, JSONPointer, JSONPointerError
 
-from strata.server.body import BODY_LIMIT_BYTES
+from strata.server.body import BODY_LIMIT_BYTES, check_depth_and_text
 from strata.server.failures import Refusal, bad_request
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -78,6 +78,9 @@ class JsonPatch:
                 result = operation.apply(result)
             except (JSONPatchError, JSONPointerError, ValueError, TypeError, LookupError) as error:
                 raise _unfit(index, said, error) from None
+            except RecursionError:
+                raise bad_request(f"operation {index}: nests the object too deeply") from None
+        check_depth_and_text(result)
         return result
 
 
