@@ -88,7 +88,7 @@ def _state(layer: LayerView) -> Text:
     if layer.ready:
         return Text("ready", style="green")
     filled = _BAR * layer.online // max(1, layer.desired)
-    return Text("━" * filled, style="green") + Text("─" * (_BAR - filled), style="dim") + Text(f" {layer.reason}")
+    return Text.assemble(("━" * filled, "green"), ("─" * (_BAR - filled), "dim"), f" {layer.reason}")
 
 
 @contextmanager

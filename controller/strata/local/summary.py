@@ -58,8 +58,8 @@ def _things_to_try(strata: str, examples: Path) -> list[str]:
             f"{strata} sim terminate instance/web-1 -n todo-production",
             f"{strata} get instances -n todo-production -w",
         ),
-        ("Scale a layer", f"{strata} scale layer/workers -n todo-production --always 5"),
         ("Edit a file and apply it", f"sed 's/always: 2/always: 4/' {file} | {strata} apply -f -"),
+        ("Scale a layer", f"{strata} scale layer/workers -n todo-production --always 5"),
         ("Ask why a layer has as many machines as it has", f"{strata} why layer/workers -n todo-production"),
         ("Delete a layer, and see its machines end", f"{strata} delete layer web -n todo-staging"),
     ]
