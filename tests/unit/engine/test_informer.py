@@ -2,6 +2,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from tests.kit.virtual_time import VirtualClock
@@ -11,7 +12,7 @@ from strata.errors import Regressed, StoreUnavailable
 from strata.metrics import DaemonMetrics
 from strata.store.memory import MemoryStore
 from strata.store.memory_server import MemoryServer
-from strata.store.port import Delete, KeyValue, Listing, Put, Store, WatchBatch
+from strata.store.port import Delete, KeyValue, Listing, Put, Store, StoreStatus, WatchBatch
 
 
 def decode(kv: KeyValue) -> str:
@@ -259,6 +260,25 @@ async def test_another_store_is_reported_even_when_it_has_more_revisions_than_th
         assert len(world.regressions) == 1
 
 
+async def test_a_store_that_went_back_under_its_own_id_is_reported() -> None:
+    server = MemoryServer()
+    store = DeafStore(server, "none")
+    store.keeps_id = True  # a machine's disk was set back to a snapshot
+    world = World(store, InformerTiming(session_s=10))
+    world.server, world.writer = server, MemoryStore(world.clock, server)
+    await world.put(x="1")
+    await world.put(x="2")
+    async with world.running():
+        store.fault = "refused"
+        await asyncio.sleep(15)
+        server.wipe()
+        await world.put(x="1")
+        store.fault = "none"
+        await asyncio.sleep(10)
+        assert world.cached() == {"x": "1"}
+        assert [(error.wanted, error.found) for error in world.regressions] == [(3, 2)]
+
+
 async def test_age_is_infinite_before_the_listing_and_grows_without_the_store() -> None:
     world = World()
     metrics = DaemonMetrics("test")
@@ -292,6 +312,11 @@ class DeafStore(MemoryStore):
         super().__init__(VirtualClock(), server)
         self.fault = fault
         self.lists = 0
+        self.keeps_id = False
+
+    async def status(self) -> StoreStatus:
+        status = await super().status()
+        return replace(status, store_id="always the same") if self.keeps_id else status
 
     async def list(self, prefix: str) -> Listing:
         self.lists += 1
@@ -303,6 +328,8 @@ class DeafStore(MemoryStore):
     ) -> AsyncIterator[AsyncIterator[WatchBatch]]:
         if self.fault == "refused":
             raise StoreUnavailable("refused")
+        if self.fault == "crash":
+            raise ZeroDivisionError
         if self.fault == "stuck":
             await asyncio.Event().wait()
         async with super().watch(prefix, start_revision=start_revision, with_previous=with_previous) as batches:
@@ -350,6 +377,16 @@ async def test_a_healthy_watch_is_renewed_and_the_prefix_listed_now_and_then() -
             assert world.cached() == {"x": str(count)}
     assert 8 <= store.lists <= 14
     assert [change.new and change.new.obj for change in world.heard] == [str(count) for count in range(1_000)]
+
+
+async def test_after_a_crash_the_next_run_lists_again() -> None:
+    server = MemoryServer()
+    store = DeafStore(server, "crash")
+    world = World(store)
+    for run in (1, 2):
+        with pytest.raises(ZeroDivisionError):
+            await world.informer.run()
+        assert store.lists == run
 
 
 async def test_a_second_run_sees_what_happened_in_between() -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from structlog.testing import capture_logs
 from tests.kit.virtual_time import EPOCH, VirtualClock, virtual_loop
 
 from strata.engine.leadership import Election, Leader, Leadership, current_leader, leader_of
@@ -12,7 +13,7 @@ from strata.errors import Ambiguous, NotLeader
 from strata.metrics import DaemonMetrics
 from strata.store.memory import MemoryStore
 from strata.store.memory_server import MemoryServer
-from strata.store.port import Compare, Delete, ModRevisionIs, Operation, Put, TxnResult
+from strata.store.port import Compare, Delete, Lease, ModRevisionIs, Operation, Put, TxnResult
 
 KEY = "/strata/leader"
 TTL_S = 15.0
@@ -259,11 +260,58 @@ async def test_the_lease_is_given_back_only_after_the_scope_has_unwound() -> Non
             await asyncio.sleep(1)
             assert held is not None
             assert held.lost, "what unwinds must not act"
-            await asyncio.sleep(38)
+            with capture_logs() as logs:
+                await asyncio.sleep(38)
+            assert [line["log_level"] for line in logs] == ["error"], "a scope that does not end is complained of"
             assert a.leads
             assert not b.leads
             await _until(lambda: b.leads, 2)
     assert b.terms[0][0] >= a.terms[0][1]
+
+
+class ToyLease:
+    """A lease that is lost, or runs out, when the test says so; each without the other."""
+
+    lease_id = 0
+    ttl_s = TTL_S
+
+    def __init__(self) -> None:
+        self.until_s = 1_000.0
+        self.is_lost = asyncio.Event()
+
+    def safe_until_s(self) -> float:
+        return self.until_s
+
+    async def lost(self) -> None:
+        await self.is_lost.wait()
+
+    async def revoke(self) -> None:
+        self.is_lost.set()
+
+
+class ToyLeases(Wire):
+    def __init__(self, server: MemoryServer) -> None:
+        super().__init__(VirtualClock(), server)
+        self.lease = ToyLease()
+
+    async def grant(self, ttl_s: float) -> Lease:  # noqa: ARG002 - the port's signature
+        return self.lease
+
+
+@pytest.mark.parametrize("how", ["lost", "run out"])
+async def test_either_end_of_a_lease_ends_the_scope_without_the_other(how: str) -> None:
+    server = MemoryServer()
+    store = ToyLeases(server)
+    a = Daemon("a", server, store)
+    async with a.running():
+        await _until(lambda: a.leads, 1)
+        await asyncio.sleep(5)
+        if how == "lost":
+            store.lease.is_lost.set()
+        else:
+            store.lease.until_s = 5.5
+            virtual_loop().stall(1_000)
+        assert await _until(lambda: not a.leads, 2) < 0.2
 
 
 class ForgetfulStore(Wire):

@@ -72,6 +72,21 @@ async def test_a_restarted_task_is_healthy_once_it_has_run_for_a_while(superviso
         assert supervisor.unhealthy() == []
 
 
+async def test_a_task_that_fails_now_and_then_is_restarted_soon_each_time(supervisor: Supervisor) -> None:
+    starts = 0
+
+    async def fails_hourly() -> None:
+        nonlocal starts
+        starts += 1
+        await asyncio.sleep(3_600)
+        raise OSError
+
+    supervisor.add("task", fails_hourly)
+    async with running(supervisor):
+        await asyncio.sleep(20 * 3_600 + 15)
+    assert starts == 21
+
+
 async def test_a_fatal_exception_ends_all_and_is_raised_as_it_is(supervisor: Supervisor) -> None:
     ended: list[str] = []
 
