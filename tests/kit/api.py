@@ -16,7 +16,7 @@ from tests.kit import documents
 from strata.clock import Clock
 from strata.resources.kinds import LAYER, STACK
 from strata.server.app import HealthCheck, create_app
-from strata.store.port import ModRevisionIs, Put, Store
+from strata.store.port import Put, Store
 
 BASE = f"/apis/{documents.API_VERSION}"
 STACKS = f"{BASE}/stacks"
@@ -137,20 +137,11 @@ class Api:
 
     async def put(self, key: str, value: dict[str, Any]) -> None:
         """Write as the controller would: straight into the store."""
-        result = await self.store.txn([], [Put(key, json.dumps(value).encode())])
-        assert result.succeeded
+        await self.put_raw(key, json.dumps(value).encode())
 
-    async def finish(self, key: str) -> None:
-        """Remove the object for good, as the controller does at the end of a deletion."""
-        kv = await self.store.get(key)
-        assert kv is not None
-        document = json.loads(kv.value)
-        document["metadata"].pop("finalizers", None)
-        result = await self.store.txn([ModRevisionIs(key, kv.mod_revision)], [Put(key, json.dumps(document).encode())])
+    async def put_raw(self, key: str, value: bytes) -> None:
+        result = await self.store.txn([], [Put(key, value)])
         assert result.succeeded
-        path = f"{LAYERS}/{document['metadata']['name']}" if document["kind"] == "Layer" else None
-        if path:
-            ok(await self.client.delete(path))
 
 
 @asynccontextmanager

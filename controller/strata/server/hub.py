@@ -43,6 +43,10 @@ class Hub:
         self._heard_s = clock.monotonic_s()
 
     @property
+    def watcher_count(self) -> int:
+        return self._watchers
+
+    @property
     def closed(self) -> bool:
         return self._closed
 

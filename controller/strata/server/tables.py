@@ -92,19 +92,18 @@ def _walk(document: Mapping[str, Any], names: Sequence[str]) -> Any:  # noqa: AN
     return value
 
 
+_CLOCKS_DIFFER_S = 2
 _MINUTE_S, _HOUR_S, _DAY_S, _YEAR_S = 60, 3600, 86_400, 365 * 86_400
 
 
 def human_age(timestamp: str, now: datetime) -> str:
     """Time since `timestamp`, as kubectl writes it: `5s`, `3m20s`, `7h`, `2d4h`, `3y10d`."""
     try:
-        then = datetime.fromisoformat(timestamp)
-    except ValueError:
+        age_s = int((now - datetime.fromisoformat(timestamp)).total_seconds())
+    except (ValueError, TypeError):  # no time, or one without a zone
         return "<unknown>"
-    age_s = int((now - then).total_seconds()) if then.tzinfo else -1
-    if age_s < -1:
-        return "<invalid>"
-    return _human_duration(max(age_s, 0))
+    # Two machines' clocks differ a little.
+    return _human_duration(max(age_s, 0)) if age_s >= -_CLOCKS_DIFFER_S else "<invalid>"
 
 
 # (below this many seconds, unit in seconds and its letter, the smaller unit that is shown too, if any)
