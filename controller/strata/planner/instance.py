@@ -41,7 +41,9 @@ Verb = Literal["terminate", "stop", "start", "tag"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceSnapshot:
-    """`launch` is the record that status.launch names, if the cache has it. `fact` is about `assigned(...)`."""
+    """`launch` is the record that status.launch names, if the cache has it. `fact` is about `assigned(...)`, or where
+    the record is lost about its launch's tag. `paused`: nothing may be changed in EC2. `owner_gone`: the layer that
+    made this slot is no more, for certain."""
 
     now: datetime
     instance: Instance
@@ -49,6 +51,8 @@ class InstanceSnapshot:
     stack: Stack | None
     launch: Launch | None
     fact: MachineFact
+    paused: bool = False
+    owner_gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +68,12 @@ class Action:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstancePlan:
-    """At most one action, then the status; `finished`: nothing is left, the object may go."""
+    """At most one action, then the status; `finished`: nothing is left, the object may go; `delete`: its deletion
+    begins."""
 
     status: InstanceStatus
     action: Action | None = None
+    delete: bool = False
     finished: bool = False
     notes: tuple[Note, ...] = ()
     again_at: datetime | None = None
@@ -94,8 +100,8 @@ def wants_machine(instance: Instance) -> bool:
 def plan_instance(snapshot: InstanceSnapshot, policy: Policy) -> InstancePlan:
     """Plan one slot. Total; changes nothing in EC2 while the stack is paused or over Unknown."""
     plan = _plan(snapshot, policy)
-    paused = snapshot.stack is not None and snapshot.stack.spec.paused
-    return replace(plan, action=None) if paused else plan
+    abandoned = snapshot.owner_gone and not snapshot.instance.metadata.deleting
+    return replace(plan, action=None) if snapshot.paused else replace(plan, delete=abandoned)
 
 
 def _plan(snapshot: InstanceSnapshot, policy: Policy) -> InstancePlan:
@@ -175,9 +181,10 @@ def _with_machine(snapshot: InstanceSnapshot, policy: Policy) -> InstancePlan:
 def _unseen(snapshot: InstanceSnapshot, fact: Unknown) -> InstancePlan:
     """Keep what was known; say since when nobody knows. A fresh launch that no Describe shows yet is pending."""
     instance = snapshot.instance
-    if instance.status.ec2 is not None:
+    instance_id = assigned(instance, snapshot.launch)
+    if instance.status.ec2 is not None or not instance_id:
         return InstancePlan(status=_next(snapshot, healthy=unknown("Healthy", fact.reason, fact.message)))
-    ec2 = Ec2Status(instance_id=assigned(instance, snapshot.launch), state="pending")
+    ec2 = Ec2Status(instance_id=instance_id, state="pending")
     base = msgspec.structs.replace(instance.status, ec2=ec2)
     return InstancePlan(status=_next(snapshot, phase=Phase.PENDING, base=base, launched=_launched(ec2)))
 

@@ -14,7 +14,7 @@ from strata.planner.instance import (
 from strata.planner.policy import Policy
 from strata.reconcile.events import EventRecorder
 from strata.reconcile.layer_metrics import LayerTally
-from strata.reconcile.objects import Objects, Stored, released
+from strata.reconcile.objects import Objects, Stored, marked_deleted, released
 from strata.reconcile.regions import Region, Regions, fact_of
 from strata.resources import kinds, reasons
 from strata.resources.codec import with_status
@@ -60,6 +60,9 @@ class InstancePass:
             await self._repository.commit([released(stored)])
             self._record(stored, plan)
             return None
+        if plan.delete:
+            await self._repository.commit([marked_deleted(stored, snapshot.now)])
+            return None
         error = None
         status = plan.status
         if plan.action is not None and isinstance(region, Region):
@@ -83,8 +86,22 @@ class InstancePass:
             stack=stack.object if stack else None,
             launch=launch.object if launch else None,
             fact=fact_of(region, instance, launch.object if launch else None),
+            paused=self._objects.paused(namespace),
+            owner_gone=self._owner_gone(instance),
         )
         return snapshot, region
+
+    def _owner_gone(self, instance: Instance) -> bool:
+        """Whether the layer that made this slot is no more: not there, or another one of its name. One that cannot be
+        read is there."""
+        owner = next((o for o in instance.metadata.owner_references if o.controller and o.kind == "Layer"), None)
+        if owner is None:
+            return False
+        key = kinds.LAYER.key(owner.name, instance.metadata.namespace)
+        layer = self._objects.layer(instance.metadata.namespace, owner.name)
+        if layer is None:
+            return not self._objects.unreadable_at(key)
+        return layer.object.metadata.uid != owner.uid
 
     async def _act(
         self, plan: InstancePlan, action: Action, snapshot: InstanceSnapshot, region: Region

@@ -60,20 +60,16 @@ class Audit:
             launch = self._objects.launch(machine.tags.get(tags.STACK, ""), machine.tags.get(tags.LAUNCH, ""))
             if not machine.live or launch is None or launch.object.status.state == "sealed":
                 continue
-            if self._entitled(launch.object, machine.instance_id) or self._paused(launch.object):
+            if self._entitled(launch.object, machine.instance_id) or self._objects.paused(
+                launch.object.metadata.namespace
+            ):
                 continue
             log.warning("surplus machine", machine=machine.instance_id, launch=launch.object.metadata.name)
             await self._mutations.terminate.submit(machine.instance_id)
 
     def _entitled(self, launch: Launch, instance_id: str) -> bool:
         uid = next((a.uid for a in launch.status.assignments if a.instance_id == instance_id), None)
-        return any(member.uid == uid and self._holds(launch, member) for member in launch.spec.members)
-
-    def _holds(self, launch: Launch, member: Member) -> bool:
-        """Whether the member's slot still is filled by this very launch."""
-        instance = self._objects.member(launch.metadata.namespace, member)
-        ref = instance.status.launch if instance is not None else None
-        return ref is not None and ref.launch_id == launch.metadata.name
+        return any(member.uid == uid and self._objects.fills(launch, member) for member in launch.spec.members)
 
     async def _remove_old_records(self) -> None:
         now = self._clock.now()
@@ -83,8 +79,4 @@ class Audit:
                     await self._repository.commit([launch.write(None)])
 
     def _holder_of(self, launch: Launch) -> Callable[[Member], bool]:
-        return lambda member: self._holds(launch, member)
-
-    def _paused(self, launch: Launch) -> bool:
-        stack = self._objects.stack(launch.metadata.namespace)
-        return stack is not None and stack.object.spec.paused
+        return lambda member: self._objects.fills(launch, member)

@@ -22,7 +22,7 @@ from strata.reconcile.refusals import Refusals
 from strata.resources import kinds, reasons
 from strata.resources.codec import with_status
 from strata.resources.kinds import ObjectKey
-from strata.resources.launch import Launch, LaunchStatus
+from strata.resources.launch import Launch, LaunchStatus, Member
 from strata.resources.machine import Machine
 from strata.settings import ControllerSettings
 from strata.store.repository import Repository
@@ -74,11 +74,11 @@ class Sending:
 
         An inherited record may have been sent already, by whoever died or lost the lease.
         """
-        attempt = 0
+        attempt, namespace = 0, launch.object.metadata.namespace
         current = launch
         unanswered = inherited
         try:
-            while current.object.status.state == "sealed" and not self._paused(current.object):
+            while current.object.status.state == "sealed" and not self._objects.paused(namespace):
                 if protocol.next_step(current.object, self._clock.now(), self._policy) != "resend":
                     return (await self._resolve_by_sweeps(current)).mod_revision
                 step = _Step(current, first=attempt == 0 and not inherited, unanswered=unanswered)
@@ -97,10 +97,6 @@ class Sending:
         metadata = launch.object.metadata
         cached = self._objects.launch(metadata.namespace, metadata.name)
         return launch if cached is None or cached.mod_revision < launch.mod_revision else cached
-
-    def _paused(self, launch: Launch) -> bool:
-        stack = self._objects.stack(launch.metadata.namespace)
-        return stack is not None and stack.object.spec.paused
 
     def _retry_s(self, attempt: int) -> float:
         return min(_RETRY_CAP_S, _RETRY_BASE_S * 2.0 ** min(attempt - 1, 10)) * self._rng.uniform(0.5, 1.0)
@@ -193,9 +189,18 @@ class Sending:
         return await self._commit(launch, protocol.dead(launch.object, "Unanswered", message, self._clock.now()))
 
     def _living(self, launch: Launch) -> frozenset[str]:
-        """Uids of the members whose object is still there, deleted or not: a deleted one ends its own machine."""
-        members = (self._objects.member(launch.metadata.namespace, member) for member in launch.spec.members)
-        return frozenset(member.metadata.uid for member in members if member is not None)
+        """Uids of the members that are still there, deleted or not: a deleted one ends its own machine.
+
+        The cache may not have heard of the seal yet, so only a later attempt tells that a slot has moved on.
+        """
+        return frozenset(member.uid for member in launch.spec.members if self._is_living(launch, member))
+
+    def _is_living(self, launch: Launch, member: Member) -> bool:
+        namespace = launch.metadata.namespace
+        if self._objects.unreadable_at(kinds.INSTANCE.key(member.name, namespace)):
+            return True
+        instance = self._objects.member(namespace, member)
+        return instance is not None and instance.status.attempt <= member.attempt
 
     async def _commit(self, launch: Stored[Launch], status: LaunchStatus) -> Stored[Launch]:
         value = with_status(launch.value, status)

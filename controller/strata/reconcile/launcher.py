@@ -23,11 +23,12 @@ _RETRY_S = 1.0
 
 
 class Launcher:
-    """One a region and leadership. `stacks` are the region's stacks, from the cache."""
+    """One a region and leadership. `place` is the region and its endpoint's name; `stacks` are those there."""
 
     def __init__(
         self,
         *,
+        place: tuple[str, str | None],
         intake: Intake,
         sending: Sending,
         audit: Audit,
@@ -36,6 +37,7 @@ class Launcher:
         stacks: Callable[[], Iterable[Stored[Stack]]],
         window_s: float,
     ) -> None:
+        self._place = place
         self._intake = intake
         self._sending = sending
         self._audit = audit
@@ -68,16 +70,15 @@ class Launcher:
         self._wake.clear()
         self._forget_resolved()
         next_in_s = _IDLE_S
-        for stack in self._stacks():
-            if stack.object.spec.paused:
-                continue
-            for launch in self._objects.open_launches(stack.object.metadata.name):
+        for launch in self._objects.open_launches_in(*self._place):
+            if not self._objects.paused(launch.object.metadata.namespace):
                 self._drive_in(group, launch, inherited=True)
+        for stack in self._stacks():
             next_in_s = min(next_in_s, await self._take_in(group, stack))
         return next_in_s
 
     async def _take_in(self, group: asyncio.TaskGroup, stack: Stored[Stack]) -> float:
-        if stack.object.metadata.deleting:
+        if stack.object.metadata.deleting or stack.object.spec.paused:
             return _IDLE_S
         if self._gate.opens_in_s() > 0:
             return self._gate.opens_in_s()
@@ -102,8 +103,7 @@ class Launcher:
 
     def _forget_resolved(self) -> None:
         """Once the cache shows a launch resolved, it can never be driven again."""
-        stacks = (stack.object.metadata.name for stack in self._stacks())
-        still_open = {launch.object.metadata.name for name in stacks for launch in self._objects.open_launches(name)}
+        still_open = {launch.object.metadata.name for launch in self._objects.open_launches_in(*self._place)}
         for launch_id in [i for i in self._written if i not in self._driving and i not in still_open]:
             del self._written[launch_id]
 

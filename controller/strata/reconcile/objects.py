@@ -3,7 +3,7 @@
 Everything that is read here in one pass without an await is of one revision of the store.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from datetime import datetime
 from typing import Generic, TypeVar, cast
 
@@ -25,7 +25,7 @@ R_co = TypeVar("R_co", bound=Record, covariant=True)
 
 _MEMBERS = "members"  # Instances by "namespace/first layer"
 _WANTING = "wanting"  # Instances that want a machine, by namespace
-_OPEN = "open"  # Launches that are not resolved, by namespace
+_OPEN = "open"  # Launches that are not resolved, by namespace and by (region, endpoint)
 _UNSETTLED = "unsettled"  # Instances whose machine is not online, or stopped as wanted, by namespace
 _MACHINE = "machine"  # Instances by the EC2 instance that their status names
 
@@ -98,8 +98,19 @@ class Objects:
         return self._indexed(_WANTING, namespace, Instance)
 
     def open_launches(self, namespace: str) -> list[Stored[Launch]]:
-        """The launches whose result is not known yet."""
+        """The stack's launches whose result is not known yet."""
         return self._indexed(_OPEN, namespace, Launch)
+
+    def open_launches_in(self, region: str, endpoint: str | None) -> list[Stored[Launch]]:
+        """The region's launches whose result is not known yet, whatever became of their stacks."""
+        return self._indexed(_OPEN, (region, endpoint), Launch)
+
+    def paused(self, namespace: str) -> bool:
+        """Whether nothing of this stack may be changed in EC2. A stack that nobody can read may be paused."""
+        stack = self.stack(namespace)
+        if stack is None:
+            return self.unreadable_at(kinds.STACK.key(namespace))
+        return stack.object.spec.paused
 
     def unsettled(self, namespace: str) -> list[Stored[Instance]]:
         """The Instances with a launch whose machine is neither online nor stopped as wanted."""
@@ -118,6 +129,20 @@ class Objects:
         """Why the object cannot be read; None if it can, or is not there."""
         entry = self._informer.get(key.store_key)
         return None if entry is None else entry.error
+
+    def unreadable_at(self, store_key: str) -> bool:
+        """Whether something stands there that cannot be decoded: it must never be taken for nothing."""
+        entry = self._informer.get(store_key)
+        return entry is not None and entry.obj is None
+
+    def fills(self, launch: Launch, member: Member) -> bool:
+        """Whether the member's slot is filled by this very launch, as far as anybody can tell."""
+        namespace = launch.metadata.namespace
+        if self.unreadable_at(kinds.INSTANCE.key(member.name, namespace)):
+            return True
+        instance = self.member(namespace, member)
+        ref = instance.status.launch if instance is not None else None
+        return ref is not None and ref.launch_id == launch.metadata.name
 
     def unreadable(self, namespace: str, layer: str) -> frozenset[str]:
         """Names of the layer's slots whose objects cannot be decoded: each may have a machine all the same."""
@@ -140,7 +165,7 @@ class Objects:
             if stored is not None:
                 yield stored
 
-    def _indexed(self, index: str, value: str, record: type[R]) -> list[Stored[R]]:
+    def _indexed(self, index: str, value: Hashable, record: type[R]) -> list[Stored[R]]:
         stored = (_stored(entry, record) for entry in self._informer.by_index(index, value))
         return [item for item in stored if item is not None]
 
@@ -164,9 +189,11 @@ def _wanting(entry: Entry[Record]) -> tuple[str, ...]:
     return (obj.metadata.namespace,) if isinstance(obj, Instance) and wants_machine(obj) else ()
 
 
-def _open_launch(entry: Entry[Record]) -> tuple[str, ...]:
+def _open_launch(entry: Entry[Record]) -> tuple[Hashable, ...]:
     obj = entry.obj
-    return (obj.metadata.namespace,) if isinstance(obj, Launch) and obj.status.state == "sealed" else ()
+    if not isinstance(obj, Launch) or obj.status.state != "sealed":
+        return ()
+    return (obj.metadata.namespace, (obj.spec.region, obj.spec.endpoint))
 
 
 def _unsettled(entry: Entry[Record]) -> tuple[str, ...]:

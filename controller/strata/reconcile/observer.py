@@ -135,6 +135,15 @@ class RegionObserver:
         )
         return Sweeps(tuple(self._sweep_times), machines)
 
+    def lost_launch(self, launch_id: str) -> Absent | Unknown:
+        """What is known of a launch whose record is lost: absent once sweeps far enough apart show nothing of it."""
+        sweeps = self.sweeps_for(launch_id)
+        first = sweeps.began_at[0] if sweeps.began_at else self._clock.now()
+        apart = (sweeps.began_at[-1] - first).total_seconds() if sweeps.began_at else 0.0
+        if sweeps.machines or apart < max(self._settings.absence_age_s, self._settings.launch_sweep_after_s):
+            return Unknown(reasons.UNKNOWN, f"the record of launch {launch_id} is lost")
+        return Absent(first, len(sweeps.began_at))
+
     def machines(self) -> list[Machine]:
         """All machines that a complete read showed and none has missed since."""
         return [t.machine for t in self._tracks.values() if t.machine is not None and t.missing_s is None]

@@ -83,9 +83,11 @@ def fact_of(region: Region | Unknown, instance: Instance, launch: Launch | None)
     if isinstance(region, Unknown):
         return region
     instance_id = assigned(instance, launch)
-    if not instance_id:
-        return Unknown(reasons.UNKNOWN, "no machine is assigned")
-    return region.observer.fact(instance_id)
+    if instance_id:
+        return region.observer.fact(instance_id)
+    if launch is None and instance.status.launch is not None:
+        return region.observer.lost_launch(instance.status.launch.launch_id)
+    return Unknown(reasons.UNKNOWN, "no machine is assigned")
 
 
 class StackListener:

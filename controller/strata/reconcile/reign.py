@@ -178,7 +178,7 @@ class Reign:
             listener=listener,
         )
         mutations = Mutations(cloud, self._leadership, act_margin_s=self._settings.act_margin_s)
-        launcher = self._make_launcher(cloud, observer, mutations, listener)
+        launcher = self._make_launcher(place, cloud, observer, mutations, listener)
         reaper = Reaper(
             region=region,
             endpoint=endpoint,
@@ -206,7 +206,12 @@ class Reign:
         )
 
     def _make_launcher(
-        self, cloud: Cloud, observer: RegionObserver, mutations: Mutations, listener: StackListener
+        self,
+        place: Where,
+        cloud: Cloud,
+        observer: RegionObserver,
+        mutations: Mutations,
+        listener: StackListener,
     ) -> Launcher:
         refusals, gate = Refusals(self._clock, keep_s=self._settings.refusal_memory_s), Gate(self._clock)
         intake = Intake(
@@ -236,6 +241,7 @@ class Reign:
             policy=self._policy,
         )
         return Launcher(
+            place=place,
             intake=intake,
             sending=sending,
             audit=audit,
