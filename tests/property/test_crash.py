@@ -1,0 +1,52 @@
+"""Killed at any point of a launch, a heal, a scale-in, a delete: the laws hold, and another process ends the work."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+import structlog
+from tests.kit.awaits import awaits_of
+from tests.kit.crash import Story, Swept, sweep
+from tests.kit.stories import STORIES
+
+import strata.reconcile
+import strata.store.repository
+
+THOROUGH = "STRATA_EXAMPLES" in os.environ
+Record = Callable[[str, object], None]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()
+
+
+@cache
+def _swept(story: Story) -> Swept:
+    return sweep(story, thorough=THOROUGH)
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_a_crash_at_any_point_breaks_no_law_and_stops_nothing(story: Story, record_property: Record) -> None:
+    swept = _swept(story)
+    record_property("crash coverage", f"{story.name}: killed at {swept.cuts} of {swept.points} points")
+    assert swept.cuts > 0
+    assert not swept.failures, f"{len(swept.failures)} of {swept.cuts} crashes:\n" + "\n".join(swept.failures[:10])
+
+
+def test_a_crash_came_at_every_await(record_property: Record) -> None:
+    sources = [*Path(strata.reconcile.__path__[0]).glob("*.py"), Path(strata.store.repository.__file__)]
+    every = awaits_of(sources)
+    hit = set().union(*(_swept(story).awaits for story in STORIES)) & every.keys()
+    missed = sorted(every.keys() - hit)
+    lines = [f"{len(hit)} of {len(every)} await expressions of reconcile/ and the repository were hit; never hit:"]
+    lines += [f"  {Path(place.file).name}:{place.line}: {every[place]}" for place in missed]
+    record_property("crash coverage", "\n".join(lines))
+    assert hit
