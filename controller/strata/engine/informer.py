@@ -21,7 +21,7 @@ import structlog
 
 from strata.clock import Clock
 from strata.engine.cache import Cache, Entry
-from strata.errors import Compacted, Regressed, StoreError
+from strata.errors import Compacted, Regressed, StoreAuthError, StoreError
 from strata.metrics import DaemonMetrics
 from strata.store.port import KeyEvent, KeyValue, Listing, Store, WatchBatch
 
@@ -173,7 +173,10 @@ class Informer(Generic[T]):
 
     async def _check_store(self) -> None:
         """Raise Regressed if it is another store than before, which revisions do not tell once it has more of them."""
-        status = await self._store.status()
+        try:
+            status = await self._store.status()
+        except StoreAuthError:
+            return  # some users may read keys and not ask for the status: revisions alone must do then
         known, self._store_id = self._store_id, status.store_id
         if known not in ("", status.store_id):
             raise Regressed(self.revision, status.revision)

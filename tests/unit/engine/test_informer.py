@@ -8,7 +8,7 @@ import pytest
 from tests.kit.virtual_time import VirtualClock
 
 from strata.engine.informer import Change, Entry, Informer, InformerTiming, export_watch_age
-from strata.errors import Regressed, StoreUnavailable
+from strata.errors import Regressed, StoreAuthError, StoreUnavailable
 from strata.metrics import DaemonMetrics
 from strata.store.memory import MemoryStore
 from strata.store.memory_server import MemoryServer
@@ -279,6 +279,18 @@ async def test_a_store_that_went_back_under_its_own_id_is_reported() -> None:
         assert [(error.wanted, error.found) for error in world.regressions] == [(3, 2)]
 
 
+async def test_a_user_who_may_not_ask_for_the_status_follows_all_the_same() -> None:
+    server = MemoryServer()
+    store = DeafStore(server, "none")
+    store.hides_id = True
+    world = World(store)
+    world.server, world.writer = server, MemoryStore(world.clock, server)
+    async with world.running():
+        await world.put(x="1")
+        await asyncio.sleep(1)
+        assert world.cached() == {"x": "1"}
+
+
 async def test_age_is_infinite_before_the_listing_and_grows_without_the_store() -> None:
     world = World()
     metrics = DaemonMetrics("test")
@@ -313,8 +325,11 @@ class DeafStore(MemoryStore):
         self.fault = fault
         self.lists = 0
         self.keeps_id = False
+        self.hides_id = False
 
     async def status(self) -> StoreStatus:
+        if self.hides_id:
+            raise StoreAuthError("permission denied")
         status = await super().status()
         return replace(status, store_id="always the same") if self.keeps_id else status
 
