@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,7 +33,7 @@ Message = MutableMapping[str, Any]
 class Watch:
     """One watch, run as the server would run it. Lines are taken one by one."""
 
-    def __init__(self, app: Starlette, path: str, query: dict[str, str], headers: dict[str, str]) -> None:
+    def __init__(self, app: Starlette, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> None:
         self.status = 0
         self.ended = asyncio.Event()
         self._app = app
@@ -113,7 +113,7 @@ class Api:
         return await self.client.patch(path, json=body, headers=MERGE, params=query)
 
     @asynccontextmanager
-    async def watch(self, path: str, *, headers: dict[str, str] | None = None, **query: str) -> AsyncIterator[Watch]:
+    async def watch(self, path: str, headers: Mapping[str, str] | None = None, /, **query: str) -> AsyncIterator[Watch]:
         watch = Watch(self.app, path, {"watch": "true", **query}, headers or {})
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(watch.run())

@@ -5,7 +5,7 @@ from typing import Any
 API_VERSION = "strata.dev/v1alpha1"
 
 
-def stack(name: str = "todo", **spec: Any) -> dict[str, Any]:
+def stack(name: str = "todo", /, **spec: Any) -> dict[str, Any]:
     whole = {
         "region": "us-east-1",
         "vpcId": "vpc-0",
@@ -20,6 +20,6 @@ def layer(name: str = "web", *, labels: dict[str, str] | None = None, **spec: An
     return {"apiVersion": API_VERSION, "kind": "Layer", "metadata": metadata, "spec": {"type": "custom", **spec}}
 
 
-def instance(name: str = "by-hand", **spec: Any) -> dict[str, Any]:
+def instance(name: str = "by-hand", /, **spec: Any) -> dict[str, Any]:
     whole = {"layers": ["web"], **spec}
     return {"apiVersion": API_VERSION, "kind": "Instance", "metadata": {"name": name}, "spec": whole}

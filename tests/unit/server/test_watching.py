@@ -220,7 +220,7 @@ async def test_a_watcher_that_falls_behind_the_ring_is_told_and_let_go(
         for number in range(20):
             await api.make_layer(f"l{number:02}")
         slow.may_send.set()
-        events = []
+        events: list[Any] = []
         while not events or events[-1]["type"] != "ERROR":
             events.append(await slow.next())
     assert events[-1]["object"]["code"] == 410
@@ -262,7 +262,7 @@ async def test_a_store_that_was_away_is_followed_on_without_a_gap(api: Api, stor
             await elsewhere.make_layer("b")
             await remove(elsewhere, "a")
         store.reconnect()
-        events = []
+        events: list[Any] = []
         while len(events) < 3:
             event = await watch.next()
             events += [] if event["type"] == "BOOKMARK" else [(event["type"], event["object"]["metadata"]["name"])]
@@ -302,7 +302,7 @@ async def test_one_poisoned_value_ends_no_watch(api: Api) -> None:
 async def test_a_table_watch_says_its_columns_once(api: Api) -> None:
     await api.make_stack()
     revision = await list_revision(api)
-    async with api.watch(LAYERS, headers=TABLE, resourceVersion=revision, allowWatchBookmarks="true") as watch:
+    async with api.watch(LAYERS, TABLE, resourceVersion=revision, allowWatchBookmarks="true") as watch:
         await api.make_layer("a")
         await api.make_layer("b")
         first, second, mark = [(await watch.next())["object"] for _ in range(3)]
