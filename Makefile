@@ -43,6 +43,9 @@ format: env-dev ## Format the code, and mend what can be mended by itself
 lock: env-dev ## Resolve the dependencies anew, with hashes
 	scripts/lock
 
+proto: ## Generate the etcd messages anew from their .proto
+	PYTHON=$(PYTHON) scripts/proto
+
 image: ## Build the container image
 	docker build -t strata:dev .
 

@@ -28,6 +28,10 @@ from strata.local.supervisor import Supervisor, WorldEnded, supervised
 
 _LOOK_EVERY_S = 0.25
 _ASK_TIMEOUT_S = 10.0
+_MACHINES_LOST = (
+    "the simulated machines ended with their simulator; each is launched anew once its absence is proven, "
+    "which takes some ten minutes"
+)
 _INTERRUPTED = 130  # as a shell says of Ctrl-C
 
 
@@ -98,7 +102,7 @@ def _apply_examples(ready: Ready, client: Client, progress: Progress) -> Path | 
     """Apply them as a person would; not over what a person made of them since, in a world that goes on."""
     if ready.continued and has_stacks(client):
         progress.say(f"going on with what is in {ready.world.data_dir}; the examples are not applied again")
-        progress.warn("the simulated machines ended with their simulator: each is launched anew once that is proven")
+        progress.warn(_MACHINES_LOST)
         return None
     folder = examples_folder()
     command = (sys.executable, "-P", "-m", "strata", "--server", ready.world.api, "apply", "-f", str(folder))
