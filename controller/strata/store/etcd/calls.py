@@ -129,7 +129,8 @@ class Calls:
             raise failure
         self._endpoints.leave(endpoint)
         if budget.attempts >= len(self._endpoints):  # the others are tried at once
-            await asyncio.sleep(self._backoff_s(budget.attempts - len(self._endpoints)))
+            left_s = max(0.0, budget.end_s - self._clock.monotonic_s())
+            await asyncio.sleep(min(left_s, self._backoff_s(budget.attempts - len(self._endpoints))))
 
     def _log_in_again(self, budget: _Budget, metadata: Metadata, failure: Failure) -> None:
         if budget.logged_in_again or not self._login.has_user:

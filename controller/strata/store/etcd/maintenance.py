@@ -4,7 +4,7 @@ Compaction in production is the server's own (`--auto-compaction-mode=periodic -
 """
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 
 import structlog
 from grpc import aio
@@ -62,13 +62,15 @@ class Maintenance:
 
     async def alarms(self) -> tuple[str, ...]:
         """The alarms of all members, by name."""
-        response = await self._calls.read(ALARM, rpc_pb2.AlarmRequest())
-        return tuple(rpc_pb2.AlarmType.Name(member.alarm) for member in response.alarms)
+        return tuple(rpc_pb2.AlarmType.Name(member.alarm) for member in await self._alarmed_members())
 
     async def disarm_no_space(self) -> None:
         """Allow writes again, after compaction and defragmentation made room."""
-        clear = rpc_pb2.AlarmRequest(action=rpc_pb2.AlarmRequest.DEACTIVATE, alarm=rpc_pb2.NOSPACE)
-        await self._calls.read(ALARM, clear)
+        for member in await self._alarmed_members():
+            if member.alarm == rpc_pb2.NOSPACE:
+                action = rpc_pb2.AlarmRequest.DEACTIVATE
+                clear = rpc_pb2.AlarmRequest(action=action, memberID=member.memberID, alarm=member.alarm)
+                await self._calls.read(ALARM, clear)
 
     async def compact(self, revision: int) -> None:
         """Forget all revisions before this one. Idempotent."""
@@ -108,6 +110,9 @@ class Maintenance:
             call.cancel()
         if remaining_bytes:
             raise StoreUnavailable(f"the snapshot ended {remaining_bytes} bytes early")
+
+    async def _alarmed_members(self) -> Iterable[rpc_pb2.AlarmMember]:
+        return (await self._calls.read(ALARM, rpc_pb2.AlarmRequest())).alarms
 
     async def _status_of_any(self) -> rpc_pb2.StatusResponse:
         return await self._calls.read(STATUS, rpc_pb2.StatusRequest())

@@ -43,13 +43,13 @@ async def open_etcd(settings: EtcdSettings, clock: Clock, rng: random.Random) ->
     Raises StoreUnavailable if no endpoint answers within the budget, StoreAuthError, StoreError for a version that
     must not be used, OSError for a certificate that cannot be read.
     """
-    failure: Exception | None = None
+    failure: BaseException | None = None
     async with asyncio.TaskGroup() as tasks:
         store = EtcdStore(settings, clock, rng, tasks)
         try:
             await store.maintenance.check_versions()
             yield store
-        except Exception as error:  # noqa: BLE001 - raised below, as it is: a TaskGroup would wrap it into a group
+        except BaseException as error:  # noqa: BLE001 - raised below, as it is: a TaskGroup would make a group of it
             failure = error
         finally:
             await store.close()
