@@ -3,7 +3,15 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from tests.contract.cloud.worlds import CloudWorld, SimulatedWorld, at_moto, in_process, over_http
+from tests.contract.cloud.worlds import (
+    CloudWorld,
+    MotoFacts,
+    SimulatedWorld,
+    at_moto,
+    in_process,
+    moto_facts,
+    over_http,
+)
 from tests.kit.moto import moto_server
 
 from strata.cloud.lazy_sdk import LazySdk
@@ -24,9 +32,9 @@ def sdk() -> Iterator[LazySdk]:
 
 
 @pytest.fixture(scope="session")
-def moto_endpoint() -> Iterator[str]:
+def moto(sdk: LazySdk) -> Iterator[MotoFacts]:  # noqa: ARG001 - for the credentials in the environment
     with moto_server() as endpoint:
-        yield endpoint
+        yield moto_facts(endpoint)
 
 
 @pytest.fixture(params=[*SIMULATORS, pytest.param("moto", marks=pytest.mark.moto)])
@@ -38,8 +46,8 @@ async def world(request: pytest.FixtureRequest, sdk: LazySdk) -> AsyncIterator[C
         async with over_http(sdk) as simulated:
             yield simulated
     else:
-        async with at_moto(request.getfixturevalue("moto_endpoint"), sdk) as moto:
-            yield moto
+        async with at_moto(request.getfixturevalue("moto"), sdk) as plain:
+            yield plain
 
 
 @pytest.fixture(params=SIMULATORS)

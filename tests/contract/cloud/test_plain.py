@@ -1,22 +1,13 @@
 """What every cloud does on a good day, and how it refuses."""
 
-from collections.abc import Awaitable
-from typing import Any
 from uuid import uuid4
 
-import pytest
-from tests.contract.cloud.worlds import CloudWorld
+from tests.contract.cloud.worlds import CloudWorld, refusal
 
-from strata.errors import CloudError, CloudErrorKind
+from strata.errors import CloudErrorKind
 from strata.resources.machine import Image, Machine, Subnet
 
 UNKNOWN = "i-0fffffffffffffff1"
-
-
-async def refusal(call: Awaitable[Any]) -> CloudError:
-    with pytest.raises(CloudError) as caught:
-        await call
-    return caught.value
 
 
 async def launch(world: CloudWorld, count: int = 1) -> tuple[str, tuple[Machine, ...]]:
@@ -126,11 +117,6 @@ async def test_tags_are_added_and_replaced_on_all_named(world: CloudWorld) -> No
         assert found.tags["Name"] == "web & <1>"
         assert found.tags["note"] == "new"
         assert "run" in found.tags
-
-
-async def test_tagging_an_unknown_machine_names_it(world: CloudWorld) -> None:
-    error = await refusal(world.cloud.create_tags([UNKNOWN], {"Name": "x"}))
-    assert (error.kind, error.ids) == (CloudErrorKind.NOT_FOUND, (UNKNOWN,))
 
 
 async def test_subnets_that_do_not_exist_are_left_out(world: CloudWorld) -> None:

@@ -1,25 +1,36 @@
 """The clouds under contract, each with what a test must know of the world behind it."""
 
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
+import pytest
 
 from strata.clock import SystemClock
 from strata.cloud.ec2 import Ec2Cloud
 from strata.cloud.lazy_sdk import LazySdk
 from strata.cloud.port import Cloud, RunRequest
+from strata.errors import CloudError
 from strata.metrics import DaemonMetrics
+from strata.resources.machine import Subnet
 from strata_sim.controls import Controls
 from strata_sim.http import serving
 from strata_sim.inprocess import SimulatedCloud
 from strata_sim.world import World
 
 REGION = "us-east-1"
+_MOTO_PARAMETER = "/test/image"
+
+
+async def refusal(call: Awaitable[Any]) -> CloudError:
+    """The error that this call raises."""
+    with pytest.raises(CloudError) as caught:
+        await call
+    return caught.value
 
 
 class SteppedClock:
@@ -79,6 +90,15 @@ class SimulatedWorld(CloudWorld):
     def settle(self) -> None:
         self.clock.step(60)
 
+    async def populate(self, count: int) -> list[str]:
+        """Machines that somebody else launched: the caller's own buckets would make so many wait for minutes."""
+        self.controls.throttle(None)
+        other = SimulatedCloud(self.world, REGION, "somebody else")
+        batches = [other.run_instances(self.request(f"other-{start}", 500)) for start in range(0, count, 500)]
+        launched = [machine.instance_id for batch in batches for machine in await batch]
+        self.settle()
+        return launched
+
     def calls(self, action: str) -> int:
         """How many calls of this action reached the simulator."""
         return sum(1 for call in self.world.log.since(0) if call.action == action)
@@ -101,29 +121,43 @@ async def over_http(sdk: LazySdk) -> AsyncIterator[SimulatedWorld]:
             await cloud.close()
 
 
+@dataclass(frozen=True)
+class MotoFacts:
+    """What a moto_server was born with. Asking it is slow: once a session."""
+
+    endpoint: str
+    image_id: str
+    subnet: Subnet
+
+
+def moto_facts(endpoint: str) -> MotoFacts:
+    """Find out, with boto3 alone, and publish the test's parameter."""
+    with (
+        closing(boto3.client("ec2", region_name=REGION, endpoint_url=endpoint)) as ec2,
+        closing(boto3.client("ssm", region_name=REGION, endpoint_url=endpoint)) as ssm,
+    ):
+        subnet = ec2.describe_subnets()["Subnets"][0]
+        image_id = ec2.describe_images()["Images"][0]["ImageId"]
+        ssm.put_parameter(Name=_MOTO_PARAMETER, Value=image_id, Type="String", Overwrite=True)
+    return MotoFacts(endpoint, image_id, Subnet(subnet["SubnetId"], subnet["AvailabilityZone"], subnet["VpcId"]))
+
+
 @asynccontextmanager
-async def at_moto(endpoint: str, sdk: LazySdk) -> AsyncIterator[CloudWorld]:
+async def at_moto(moto: MotoFacts, sdk: LazySdk) -> AsyncIterator[CloudWorld]:
     metrics = DaemonMetrics("test")
-    cloud = Ec2Cloud(REGION, endpoint, SystemClock(), metrics, sdk=sdk)
-    ec2 = boto3.client("ec2", region_name=REGION, endpoint_url=endpoint)
-    subnet = ec2.describe_subnets()["Subnets"][0]
-    image = ec2.describe_images()["Images"][0]
-    ssm = boto3.client("ssm", region_name=REGION, endpoint_url=endpoint)
-    ssm.put_parameter(Name="/test/image", Value=image["ImageId"], Type="String", Overwrite=True)
+    cloud = Ec2Cloud(REGION, moto.endpoint, SystemClock(), metrics, sdk=sdk)
     try:
         yield CloudWorld(
             cloud=cloud,
-            image_id=image["ImageId"],
-            subnet_id=subnet["SubnetId"],
-            zone=subnet["AvailabilityZone"],
-            vpc_id=subnet["VpcId"],
-            parameter=("/test/image", image["ImageId"]),
+            image_id=moto.image_id,
+            subnet_id=moto.subnet.subnet_id,
+            zone=moto.subnet.zone,
+            vpc_id=moto.subnet.vpc_id,
+            parameter=(_MOTO_PARAMETER, moto.image_id),
             metrics=metrics,
         )
     finally:
         await cloud.close()
-        for client in (ec2, ssm):
-            client.close()
 
 
 def _world() -> tuple[World, SteppedClock]:
