@@ -7,6 +7,7 @@ under load. The wheel's is one of those, which is good enough to try Strata out 
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +69,9 @@ def version_of(path: str) -> Version | None:
 
 
 def _on_path(search_path: str) -> list[str]:
-    files = [Path(folder, "etcd") for folder in search_path.split(os.pathsep) if folder]
-    return [str(file) for file in files if file.is_file() and os.access(file, os.X_OK)]
+    # which() passes over folders that cannot be read, as a shell does.
+    found = (shutil.which("etcd", path=folder) for folder in search_path.split(os.pathsep) if folder)
+    return [path for path in found if path]
 
 
 def _in_wheel() -> str | None:

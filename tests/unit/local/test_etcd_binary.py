@@ -50,3 +50,9 @@ def test_with_none_at_all_the_failure_names_what_was_found_unfit(
     monkeypatch.setattr(etcd_binary, "_in_wheel", lambda: None)
     with pytest.raises(CliFailure, match=r"old/etcd \(3\.5\.1\), .*odd/etcd \(says no version\)"):
         find_etcd(f"{tmp_path}/old:{tmp_path}/odd")
+
+
+def test_folders_on_the_path_that_cannot_be_looked_into_are_passed_over(tmp_path: Path) -> None:
+    good = make_etcd(tmp_path / "good", "3.5.21")
+    (tmp_path / "file").touch()
+    assert find_etcd(f"{'x' * 5000}:{tmp_path}/file:{tmp_path}/good").path == str(good)
