@@ -88,7 +88,10 @@ class Sdk:
                 self._session = self._session or boto3.session.Session()
                 return Client(_client(self._session, service, region, endpoint_url))
         except Exception as error:
-            raise _failure(error, "CreateClient", None) from error
+            failure = _failure(error, "CreateClient", None)
+            if failure.kind is CloudErrorKind.UNKNOWN_RESULT:
+                failure.kind = CloudErrorKind.UNREACHABLE  # whatever went wrong: nothing was sent
+            raise failure from error
 
 
 class Client:
@@ -101,7 +104,7 @@ class Client:
                 client.meta.events.register(f"before-parse.ec2.{action}", _keep_raw_body)
 
     def call(self, action: str, parameters: Mapping[str, Any], now: datetime) -> Reply:
-        """Send one call, and wait for its answer. `now` is our wall time, to tell the clocks apart. Raises CloudError."""
+        """Send one call and wait for its answer. `now` is our wall time, to tell the skew. Raises CloudError."""
         try:
             parsed = getattr(self._client, xform_name(action))(**parameters)
         except Exception as error:
