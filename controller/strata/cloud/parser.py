@@ -38,9 +38,9 @@ _PLAIN: Final = {
     "instanceLifecycle": "lifecycle",
 }
 _NESTED: Final = {
-    "instanceState": ("{*}name", "state"),
-    "placement": ("{*}availabilityZone", "zone"),
-    "stateReason": ("{*}code", "state_reason"),
+    "instanceState": ("name", "state"),
+    "placement": ("availabilityZone", "zone"),
+    "stateReason": ("code", "state_reason"),
 }
 _INSTANCE_TAGS: Final = tuple(f"{{*}}{name}" for name in (*_PLAIN, *_NESTED, "tagSet"))
 _CHECKS: Final = ("instanceStatus", "systemStatus", "attachedEbsStatus")
@@ -145,23 +145,24 @@ class PageParser:
         once = self._once
         tags = {}
         for item in _items(tag_set):
-            key = _text(item, "{*}key")
+            pair = {_name(child): child.text or "" for child in item}
+            key, value = pair.get("key", ""), pair.get("value", "")
             # A Name is of one machine alone; all others repeat.
-            tags[once(key)] = value if (value := _text(item, "{*}value")) and key == "Name" else once(value)
+            tags[once(key)] = value if key == "Name" else once(value)
         return tags
 
     def _health(self, item: etree._Element) -> MachineHealth:
         checks = [check for name in _CHECKS if (check := next(item.iterchildren(f"{{*}}{name}"), None)) is not None]
         return MachineHealth(
-            instance_id=_text(item, "{*}instanceId") or _missing("instanceId"),
-            state=self._state(_text(_child(item, "instanceState"), "{*}name")),
-            checks=_worst(_text(check, "{*}status") for check in checks),
+            instance_id=_text(item, "instanceId") or _missing("instanceId"),
+            state=self._state(_text(_child(item, "instanceState"), "name")),
+            checks=_worst(_text(check, "status") for check in checks),
             impaired_since=self._impaired_since(checks),
         )
 
     def _impaired_since(self, checks: list[etree._Element]) -> datetime | None:
         """The earliest ImpairedSince of those checks that are impaired now."""
-        impaired = [check for check in checks if _text(check, "{*}status") == "impaired"]
+        impaired = [check for check in checks if _text(check, "status") == "impaired"]
         return min(
             (
                 self._moment(since.text)
@@ -201,8 +202,12 @@ def _root(page: bytes, name: str) -> etree._Element:
     return root
 
 
+_local = Interned(lambda tag: tag.rpartition("}")[2])
+
+
 def _name(element: etree._Element) -> str:
-    return str(element.tag).rpartition("}")[2]
+    """Its name without the namespace."""
+    return _local(element.tag)
 
 
 def _child(parent: etree._Element, name: str) -> etree._Element:
@@ -216,13 +221,16 @@ def _items(parent: etree._Element) -> Iterable[etree._Element]:
     return parent.iterchildren("{*}item")
 
 
-def _text(parent: etree._Element, tag: str) -> str:
-    child = next(parent.iterchildren(tag), None)
-    return "" if child is None else child.text or ""
+def _text(parent: etree._Element, name: str) -> str:
+    # A plain loop: for the few children that these have, it is faster than any search of lxml's.
+    for child in parent:
+        if _name(child) == name:
+            return child.text or ""
+    return ""
 
 
 def _next_token(root: etree._Element) -> str | None:
-    return _text(root, "{*}nextToken") or None
+    return _text(root, "nextToken") or None
 
 
 def _required(fields: dict[str, str], name: str) -> str:
