@@ -22,37 +22,26 @@ from typing import Literal
 import msgspec
 
 from strata.planner.backoff import failed_again, retry_at
-from strata.planner.conditions import Verdict, conditions, no, unknown, yes
-from strata.planner.facts import Absent, MachineFact, Note, Observed, Unknown
+from strata.planner.conditions import no, unknown
+from strata.planner.facts import Absent, Note, Observed, Unknown
+from strata.planner.instance_status import (
+    InstanceSnapshot,
+    has_machine,
+    keep_capacity,
+    next_status,
+    observed_status,
+    phase_of,
+)
 from strata.planner.policy import Policy
 from strata.planner.template import people_tags
 from strata.resources import reasons
-from strata.resources.instance import Ec2Status, Failures, Instance, InstanceStatus, LaunchRef, Phase
+from strata.resources.instance import Ec2Status, Failures, Instance, InstanceStatus, Phase
 from strata.resources.launch import Launch
-from strata.resources.layer import Layer
 from strata.resources.machine import GONE_STATES, Machine
-from strata.resources.meta import find_condition
-from strata.resources.stack import Stack
 
 _WAITS = "waits for a machine"  # one message for all of it: a seal is then the only write until there is one
 
 Verb = Literal["terminate", "stop", "start", "tag"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstanceSnapshot:
-    """`launch` is the record that status.launch names, if the cache has it. `fact` is about `assigned(...)`, or where
-    the record is lost about its launch's tag. `paused`: nothing may be changed in EC2. `owner_gone`: the layer that
-    made this slot is no more, for certain."""
-
-    now: datetime
-    instance: Instance
-    layer: Layer | None
-    stack: Stack | None
-    launch: Launch | None
-    fact: MachineFact
-    paused: bool = False
-    owner_gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,27 +109,21 @@ def _without_machine(snapshot: InstanceSnapshot, policy: Policy) -> InstancePlan
     if instance.metadata.deleting:
         return InstancePlan(status=status, finished=True)
     if instance.spec.power == "stopped":
-        return InstancePlan(status=_next(snapshot, phase=Phase.STOPPED, launched=no("Launched", reasons.NOT_RUNNING)))
+        return InstancePlan(
+            status=next_status(snapshot, phase=Phase.STOPPED, launched=no("Launched", reasons.NOT_RUNNING))
+        )
     due = retry_at(status.failures, policy)
     if status.failures is None or due is None or due <= snapshot.now:
-        launched = _keep_reason(status, no("Launched", reasons.LAUNCHING, _WAITS))
-        return InstancePlan(status=_next(snapshot, phase=Phase.REQUESTED, launched=launched))
+        launched = keep_capacity(status, no("Launched", reasons.LAUNCHING, _WAITS))
+        return InstancePlan(status=next_status(snapshot, phase=Phase.REQUESTED, launched=launched))
     message = f"failed {status.failures.count} times, next launch at {due:%H:%M:%SZ}: {status.failures.message}"
     launched = no("Launched", reasons.BACKING_OFF, message)
-    return InstancePlan(status=_next(snapshot, phase=Phase.START_FAILED, launched=launched), again_at=due)
-
-
-def _keep_reason(status: InstanceStatus, verdict: Verdict) -> Verdict:
-    """A capacity error stays to be seen until a launch succeeds."""
-    for condition in status.conditions:
-        if condition.type == "Launched" and condition.reason == reasons.CAPACITY:
-            return replace(verdict, reason=condition.reason, message=condition.message)
-    return verdict
+    return InstancePlan(status=next_status(snapshot, phase=Phase.START_FAILED, launched=launched), again_at=due)
 
 
 def _in_flight(snapshot: InstanceSnapshot) -> InstancePlan:
-    launched = _keep_reason(snapshot.instance.status, no("Launched", reasons.LAUNCHING, _WAITS))
-    return InstancePlan(status=_next(snapshot, phase=Phase.REQUESTED, launched=launched))
+    launched = keep_capacity(snapshot.instance.status, no("Launched", reasons.LAUNCHING, _WAITS))
+    return InstancePlan(status=next_status(snapshot, phase=Phase.REQUESTED, launched=launched))
 
 
 def _not_filled(snapshot: InstanceSnapshot, launch: Launch) -> InstancePlan:
@@ -153,8 +136,8 @@ def _not_filled(snapshot: InstanceSnapshot, launch: Launch) -> InstancePlan:
         failures = failed_again(failures, snapshot.now, reason, message)
     cleared = msgspec.structs.replace(status, launch=None, ec2=None, failures=failures)
     verdict = no("Launched", reasons.CAPACITY if reason in _CAPACITY else reasons.LAUNCH_FAILED, message)
-    next_status = _next(snapshot, phase=Phase.REQUESTED, launched=verdict, base=cleared)
-    return InstancePlan(status=next_status, notes=(Note(verdict.reason, message, warning=True),), again_at=snapshot.now)
+    status = next_status(snapshot, phase=Phase.REQUESTED, launched=verdict, base=cleared)
+    return InstancePlan(status=status, notes=(Note(verdict.reason, message, warning=True),), again_at=snapshot.now)
 
 
 _CAPACITY = frozenset({reasons.CAPACITY, "Capacity"})
@@ -172,7 +155,7 @@ def _with_machine(snapshot: InstanceSnapshot, policy: Policy) -> InstancePlan:
         return _ended(snapshot, policy, machine)
     if snapshot.instance.metadata.deleting:
         action = Action("terminate", machine.instance_id, reasons.DELETING, "the slot is deleted")
-        return InstancePlan(status=_observed(snapshot, fact.value, Phase.SHUTTING_DOWN), action=action)
+        return InstancePlan(status=observed_status(snapshot, fact.value, Phase.SHUTTING_DOWN), action=action)
     if machine.state in {"stopping", "stopped"}:
         return _stopped(snapshot, fact.value)
     return _running(snapshot, policy, fact.value)
@@ -183,16 +166,16 @@ def _unseen(snapshot: InstanceSnapshot, fact: Unknown) -> InstancePlan:
     instance = snapshot.instance
     instance_id = assigned(instance, snapshot.launch)
     if instance.status.ec2 is not None or not instance_id:
-        return InstancePlan(status=_next(snapshot, healthy=unknown("Healthy", fact.reason, fact.message)))
+        return InstancePlan(status=next_status(snapshot, healthy=unknown("Healthy", fact.reason, fact.message)))
     ec2 = Ec2Status(instance_id=instance_id, state="pending")
     base = msgspec.structs.replace(instance.status, ec2=ec2)
-    return InstancePlan(status=_next(snapshot, phase=Phase.PENDING, base=base, launched=_launched(ec2)))
+    return InstancePlan(status=next_status(snapshot, phase=Phase.PENDING, base=base, launched=has_machine(ec2)))
 
 
 def _ended(snapshot: InstanceSnapshot, policy: Policy, machine: Machine) -> InstancePlan:
     """Shutting-down or terminated. A deleted slot waits for terminated; any other is free for the next machine."""
     if snapshot.instance.metadata.deleting:
-        observed = _observed(snapshot, Observed(machine, snapshot.now), Phase.SHUTTING_DOWN)
+        observed = observed_status(snapshot, Observed(machine, snapshot.now), Phase.SHUTTING_DOWN)
         return InstancePlan(status=observed, finished=machine.state == "terminated")
     return _gone(snapshot, policy, machine.state_reason or f"EC2 reports it {machine.state}")
 
@@ -216,9 +199,9 @@ def _gone(snapshot: InstanceSnapshot, policy: Policy, why: str) -> InstancePlan:
         failures=_failures_after_loss(snapshot, policy, reason, message),
     )
     phase = Phase.STOPPED if instance.spec.power == "stopped" else Phase.REQUESTED
-    next_status = _next(snapshot, phase=phase, base=base, launched=no("Launched", reasons.LAUNCHING, message))
+    status = next_status(snapshot, phase=phase, base=base, launched=no("Launched", reasons.LAUNCHING, message))
     notes = () if ours else (Note(reason, message, warning=True),)
-    return InstancePlan(status=next_status, notes=notes, again_at=snapshot.now)
+    return InstancePlan(status=status, notes=notes, again_at=snapshot.now)
 
 
 def _failures_after_loss(snapshot: InstanceSnapshot, policy: Policy, reason: str, message: str) -> Failures | None:
@@ -234,21 +217,21 @@ def _stopped(snapshot: InstanceSnapshot, observed: Observed) -> InstancePlan:
     stopped = machine.state == "stopped"
     phase = Phase.STOPPED if stopped else Phase.STOPPING
     if instance.spec.power == "stopped":
-        status = msgspec.structs.replace(_observed(snapshot, observed, phase), stopped_as_wanted=True)
+        status = msgspec.structs.replace(observed_status(snapshot, observed, phase), stopped_as_wanted=True)
         return InstancePlan(status=status)
     if not stopped:
-        return InstancePlan(status=_observed(snapshot, observed, phase))
+        return InstancePlan(status=observed_status(snapshot, observed, phase))
     ours = instance.status.stopped_as_wanted or instance.status.restarted == machine.instance_id
     if ours and not _marked_for_replacement(instance, machine):
         action = Action("start", machine.instance_id, reasons.LAUNCHING, "starts the stopped machine again")
-        return InstancePlan(status=_observed(snapshot, observed, phase), action=action)
+        return InstancePlan(status=observed_status(snapshot, observed, phase), action=action)
     return _stopped_externally(snapshot, observed)
 
 
 def _stopped_externally(snapshot: InstanceSnapshot, observed: Observed) -> InstancePlan:
     machine, layer = observed.machine, snapshot.layer
     message = f"{machine.instance_id} stopped: {machine.state_reason or 'nobody here asked for it'}"
-    status = _observed(snapshot, observed, Phase.STOPPED)
+    status = observed_status(snapshot, observed, Phase.STOPPED)
     if layer is None or not layer.spec.healing.enabled:
         return InstancePlan(status=status)
     if layer.spec.healing.action == "restart" and status.restarted != machine.instance_id:
@@ -274,7 +257,7 @@ def _running(snapshot: InstanceSnapshot, policy: Policy, observed: Observed) -> 
             return healing
     if instance.spec.power == "stopped" and machine.state == "running":
         action = Action("stop", machine.instance_id, reasons.NOT_RUNNING, "spec.power is stopped")
-        return InstancePlan(status=_observed(snapshot, observed, Phase.STOPPING), action=action)
+        return InstancePlan(status=observed_status(snapshot, observed, Phase.STOPPING), action=action)
     return _alive(snapshot, policy, observed)
 
 
@@ -285,16 +268,16 @@ def _heal(snapshot: InstanceSnapshot, observed: Observed) -> InstancePlan | None
         return None
     if heal.action == "replace":
         action = Action("terminate", machine.instance_id, heal.reason, heal.message)
-        return InstancePlan(status=_observed(snapshot, observed, Phase.SHUTTING_DOWN), action=action)
+        return InstancePlan(status=observed_status(snapshot, observed, Phase.SHUTTING_DOWN), action=action)
     status = msgspec.structs.replace(
-        _observed(snapshot, observed, Phase.STOPPING), restarted=machine.instance_id, online_since=None
+        observed_status(snapshot, observed, Phase.STOPPING), restarted=machine.instance_id, online_since=None
     )
     return InstancePlan(status=status, action=Action("stop", machine.instance_id, heal.reason, heal.message))
 
 
 def _alive(snapshot: InstanceSnapshot, policy: Policy, observed: Observed) -> InstancePlan:
-    phase = _phase(snapshot.instance, observed)
-    status = _observed(snapshot, observed, phase)
+    phase = phase_of(snapshot.instance, observed)
+    status = observed_status(snapshot, observed, phase)
     again_at = None
     if phase == Phase.ONLINE:
         since = status.online_since or snapshot.now
@@ -312,119 +295,9 @@ def _alive(snapshot: InstanceSnapshot, policy: Policy, observed: Observed) -> In
     return InstancePlan(status=status, action=_tagging(snapshot, observed), again_at=again_at)
 
 
-def _phase(instance: Instance, observed: Observed) -> Phase:
-    """Online needs passed checks; once online, only bad news changes it: unread checks are no news."""
-    was_online = instance.status.phase in {Phase.ONLINE, Phase.CONNECTION_LOST}
-    if observed.machine.state == "pending":
-        return Phase.PENDING
-    if observed.checks == "ok" or (observed.checks is None and instance.status.phase == Phase.ONLINE):
-        return Phase.ONLINE
-    if was_online and observed.checks in {"impaired", None}:
-        return Phase.CONNECTION_LOST
-    if was_online and observed.checks == "insufficient-data":
-        return instance.status.phase
-    return Phase.BOOTING
-
-
 def _tagging(snapshot: InstanceSnapshot, observed: Observed) -> Action | None:
     wanted = people_tags(snapshot.instance)
     have = observed.machine.tags
     if all(have.get(key) == value for key, value in wanted.items()):
         return None
     return Action("tag", observed.machine.instance_id, reasons.LAUNCHED, "tags it for people", tags=wanted)
-
-
-def _launched(ec2: Ec2Status) -> Verdict:
-    return yes("Launched", reasons.LAUNCHED, ec2.instance_id)
-
-
-def _observed(snapshot: InstanceSnapshot, observed: Observed, phase: Phase) -> InstanceStatus:
-    """The status with what EC2 says of the machine now."""
-    machine = observed.machine
-    ec2 = Ec2Status(
-        instance_id=machine.instance_id,
-        state=machine.state,
-        type=machine.type,
-        zone=machine.zone,
-        image_id=machine.image_id,
-        lifecycle=machine.lifecycle,
-        private_ip=machine.private_ip,
-        public_ip=machine.public_ip,
-        launched_at=machine.launched_at,
-    )
-    template = snapshot.launch.spec.template if snapshot.launch else snapshot.instance.status.template
-    base = msgspec.structs.replace(snapshot.instance.status, ec2=ec2, template=template)
-    healthy = _healthy(phase, observed)
-    return _next(snapshot, phase=phase, base=base, launched=_launched(ec2), healthy=healthy)
-
-
-def _healthy(phase: Phase, observed: Observed) -> Verdict:
-    if phase == Phase.ONLINE:
-        return yes("Healthy", reasons.CHECKS_OK)
-    if observed.checks == "impaired":
-        return no("Healthy", reasons.IMPAIRED, "EC2's status checks fail")
-    if phase in {Phase.PENDING, Phase.BOOTING}:
-        return no("Healthy", reasons.BOOTING)
-    if phase == Phase.SHUTTING_DOWN:
-        return no("Healthy", reasons.TERMINATING)
-    if phase == Phase.CONNECTION_LOST:
-        return Verdict("Healthy", None, reasons.UNKNOWN)
-    return no("Healthy", reasons.NOT_RUNNING)
-
-
-def _next(
-    snapshot: InstanceSnapshot,
-    *,
-    phase: Phase | None = None,
-    launched: Verdict | None = None,
-    healthy: Verdict | None = None,
-    base: InstanceStatus | None = None,
-) -> InstanceStatus:
-    """The next status: `base` (else the present one) with this phase and these conditions."""
-    before = snapshot.instance.status
-    status = base or before
-    generation = snapshot.instance.metadata.generation
-    without_machine = status.launch is None
-    verdicts = (
-        launched or Verdict("Launched", None, ""),
-        healthy or (no("Healthy", reasons.NOT_RUNNING) if without_machine else Verdict("Healthy", None, "")),
-        *_missing_parents(snapshot),
-    )
-    return msgspec.structs.replace(
-        status,
-        observed_generation=generation,
-        phase=phase or status.phase,
-        conditions=conditions(before.conditions, verdicts, generation=generation, now=snapshot.now),
-    )
-
-
-def _missing_parents(snapshot: InstanceSnapshot) -> tuple[Verdict, ...]:
-    if snapshot.stack is None:
-        return (no("Ready", reasons.STACK_NOT_FOUND, "the namespace's Stack does not exist"),)
-    if snapshot.layer is None:
-        first = snapshot.instance.spec.layers[0]
-        return (no("Ready", reasons.LAYER_NOT_FOUND, f"there is no layer {first}"),)
-    return ()
-
-
-def sealed_status(status: InstanceStatus, launch_id: str) -> InstanceStatus:
-    """The status of a member at the seal of its launch: the next attempt begins."""
-    attempt = status.attempt + 1
-    return msgspec.structs.replace(status, launch=LaunchRef(launch_id=launch_id, attempt=attempt), attempt=attempt)
-
-
-def stalled(plan: InstancePlan, snapshot: InstanceSnapshot, reason: str, message: str) -> InstanceStatus:
-    """The plan's status when its action failed: the machine stays, and the object says why."""
-    verdict = yes("Stalled", reason, message)
-    before = snapshot.instance.status.conditions
-    generation = snapshot.instance.metadata.generation
-    extra = conditions(before, (verdict,), generation=generation, now=snapshot.now)
-    return msgspec.structs.replace(plan.status, conditions=(*plan.status.conditions, *extra))
-
-
-def still_stalled(plan: InstancePlan, snapshot: InstanceSnapshot) -> InstanceStatus:
-    """The plan's status when its action was done a short while ago and is not repeated yet."""
-    old = find_condition(snapshot.instance.status.conditions, "Stalled")
-    return (
-        plan.status if old is None else msgspec.structs.replace(plan.status, conditions=(*plan.status.conditions, old))
-    )

@@ -3,14 +3,8 @@
 from strata.clock import Clock
 from strata.errors import CloudError, CloudErrorKind
 from strata.planner.facts import Note, Unknown
-from strata.planner.instance import (
-    Action,
-    InstancePlan,
-    InstanceSnapshot,
-    plan_instance,
-    stalled,
-    still_stalled,
-)
+from strata.planner.instance import Action, InstancePlan, plan_instance
+from strata.planner.instance_status import InstanceSnapshot, stalled, still_stalled
 from strata.planner.policy import Policy
 from strata.reconcile.events import EventRecorder
 from strata.reconcile.layer_metrics import LayerTally
@@ -113,7 +107,7 @@ class InstancePass:
         done = (action.instance_id, action.verb)
         now_s = self._clock.monotonic_s()
         if now_s - self._accepted_s.get(done, -_REPEAT_AFTER_S) < _REPEAT_AFTER_S:
-            return still_stalled(plan, snapshot), None
+            return still_stalled(plan.status, snapshot), None
         try:
             await getattr(region.mutations, action.verb).submit(action.instance_id)
         except CloudError as error:
@@ -126,7 +120,7 @@ class InstancePass:
     def _refused(self, plan: InstancePlan, snapshot: InstanceSnapshot, error: CloudError) -> InstanceStatus:
         protected = error.kind is CloudErrorKind.TERMINATION_PROTECTED
         reason = reasons.TERMINATION_PROTECTED if protected else error.kind.value
-        return stalled(plan, snapshot, reason, f"{error.action}: {error.message}")
+        return stalled(plan.status, snapshot, reason, f"{error.action}: {error.message}")
 
     def _accept(self, done: tuple[str, str], now_s: float) -> None:
         self._accepted_s[done] = now_s

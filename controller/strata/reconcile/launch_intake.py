@@ -11,7 +11,7 @@ from strata.clock import Clock
 from strata.errors import StoreError
 from strata.planner import launch as protocol
 from strata.planner.backoff import retry_at
-from strata.planner.instance import sealed_status
+from strata.planner.instance_status import sealed_status
 from strata.planner.policy import Policy
 from strata.planner.template import effective, launch_tags, missing_fields, run_parameters, template_digest
 from strata.reconcile.objects import Objects, Stored

@@ -166,6 +166,9 @@ class Sending:
         return launch, error.kind is CloudErrorKind.UNKNOWN_RESULT
 
     def _note_error(self, launch: Launch, error: CloudError) -> None:
+        if error.kind is CloudErrorKind.THROTTLED:  # it waits a moment, and is counted with the calls
+            log.info("launch throttled", launch=launch.metadata.name)
+            return
         namespace, spec = launch.metadata.namespace, launch.spec
         message = f"{len(spec.members)} x {spec.type} in {spec.zone}: {error.code}: {error.message}"
         reason = reasons.CAPACITY if error.kind is CloudErrorKind.CAPACITY else reasons.LAUNCH_FAILED

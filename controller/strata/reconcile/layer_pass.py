@@ -7,7 +7,8 @@ import msgspec
 
 from strata.clock import Clock
 from strata.planner.facts import Known, Unknown
-from strata.planner.instance import InstanceSnapshot, plan_instance
+from strata.planner.instance import plan_instance
+from strata.planner.instance_status import InstanceSnapshot
 from strata.planner.layer import LayerPlan, LayerSnapshot, plan_layer
 from strata.planner.policy import Policy
 from strata.planner.template import effective, image_key
