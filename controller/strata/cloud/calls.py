@@ -93,7 +93,7 @@ class Calls:
         self, service: Service, action: str, parameters: Mapping[str, Any], read: "Callable[[Reply], T]"
     ) -> T:
         client = self._client(service)
-        reply = client.call(action, parameters, self._clock.now())
+        reply = client.call(action, parameters, self._clock.now)
         try:
             return read(reply)
         except CloudError:

@@ -12,7 +12,7 @@ stay with botocore's parser. If botocore ever stops to send the event, there is 
 import ipaddress
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -103,13 +103,13 @@ class Client:
             for action in _RAW_PAGES:
                 client.meta.events.register(f"before-parse.ec2.{action}", _keep_raw_body)
 
-    def call(self, action: str, parameters: Mapping[str, Any], now: datetime) -> Reply:
-        """Send one call and wait for its answer. `now` is our wall time, to tell the skew. Raises CloudError."""
+    def call(self, action: str, parameters: Mapping[str, Any], now: Callable[[], datetime]) -> Reply:
+        """Send one call and wait for its answer. `now` reads our wall time, to tell the skew. Raises CloudError."""
         try:
             parsed = getattr(self._client, xform_name(action))(**parameters)
         except Exception as error:
             # Also what is no botocore error: after a send, any surprise means that the call may have been done.
-            raise _failure(error, action, now) from error
+            raise _failure(error, action, now()) from error
         if action not in _RAW_PAGES:
             return Reply(b"", parsed)
         if _RAW_BODY not in parsed:
