@@ -31,7 +31,15 @@ _READS = urllib3.Retry(
     total=3, connect=0, read=1, redirect=2, status=2, backoff_factor=0.2, status_forcelist=(429, 503)
 )
 _WRITES = urllib3.Retry(
-    total=3, connect=0, read=0, redirect=2, status=2, backoff_factor=0.2, status_forcelist=(429,), allowed_methods=None
+    total=3,
+    connect=0,
+    other=0,
+    read=0,
+    redirect=2,
+    status=2,
+    backoff_factor=0.2,
+    status_forcelist=(429,),
+    allowed_methods=None,
 )
 _STREAMS = urllib3.Retry(
     total=2, connect=0, read=0, redirect=2, status=0
@@ -113,12 +121,11 @@ class Client:
     ) -> Json:
         try:
             response = self._request(method, path, query=query, accept=accept, body=body, content_type=content_type)
-            data = response.read(decode_content=True)
         except HTTPError as error:
             raise self._lost(method, path, _root(error)) from error
         if response.status >= HTTPStatus.BAD_REQUEST:
-            raise _failure(response.status, data)
-        answer = _object(data)
+            raise _failure(response.status, response.data)
+        answer = _object(response.data)
         if answer is None:
             raise Unreachable(self.connection.url, self.connection.source, "what answers there is not a Strata server")
         return answer
@@ -143,7 +150,7 @@ class Client:
             headers={**self._headers, **content, "Accept": accept},
             timeout=timeout or self._timeout,
             retries=retries or (_READS if method == "GET" else _WRITES),
-            preload_content=False,
+            preload_content=retries is not _STREAMS,  # so that a body that breaks is tried again as well
         )
 
     def _lost(self, method: str, path: str, cause: BaseException) -> Unreachable | LostAnswer:
@@ -157,6 +164,8 @@ def _pool(connection: Connection) -> urllib3.PoolManager:
         return urllib3.PoolManager()
     from strata.cli.tls import context  # noqa: PLC0415 - plain HTTP does not pay for it
 
+    if not connection.verify:  # somebody decided so, in writing; saying it at every request helps nobody
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     if not connection.server_name:
         return urllib3.PoolManager(ssl_context=context(connection))
     name = connection.server_name

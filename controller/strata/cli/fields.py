@@ -34,8 +34,10 @@ def sum_behind(layer: Json) -> str:
     """`6 = 2 always + 4 schedule/office-hours`; the bare number where there is nothing to add."""
     desired = dig(layer, "status", "desired")
     because = dig(layer, "status", "because") or []
-    if desired is None or not because:
-        return str(desired if desired is not None else "not decided yet")
+    if desired is None or not dig(layer, "status", "observedGeneration"):
+        return "a number that is not decided yet"
+    if not because:
+        return str(desired)
     text = ""
     for addend in because:
         sign = "-" if addend["instances"] < 0 else "+"

@@ -90,7 +90,7 @@ class Catalog:
         for found in self._lazily():
             if found.named(wanted):
                 return found
-        known = ", ".join(sorted(found.plural for found in self._lazily()))
+        known = ", ".join(sorted({found.plural for found in self._lazily()}))
         raise CliFailure(f'the server has no resource type "{text}"; it has: {known}')
 
     def of_document(self, api_version: str, kind: str) -> ResourceType:

@@ -14,6 +14,9 @@ from strata.cli.failures import ApiFailure, StreamBroken, Unreachable
 from strata.clock import Clock
 
 Json = dict[str, Any]
+Identity = tuple[
+    str, str, str
+]  # namespace, name, uid: another object of the same name is another one; events have no uid
 
 _SILENCE_S = 60.0  # the server sends a bookmark every 10 s or so: a minute of nothing is a dead connection
 _PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
@@ -30,7 +33,7 @@ class Change:
 
 @dataclass
 class Watch:
-    """One collection. `items` holds what is known now, by uid, in the list's order."""
+    """One collection. `items` holds what is known now, in the list's order."""
 
     client: Client
     clock: Clock
@@ -38,14 +41,14 @@ class Watch:
     path: str
     query: dict[str, str]
     accept: str = JSON
-    items: dict[str, Json] = field(default_factory=dict)
+    items: dict[Identity, Json] = field(default_factory=dict)
     _revision: str = ""
 
     def start(self) -> Json:
         """List; the answer as it came, now in `items`."""
         answer = self.client.list(self.path, query=self.query, accept=self.accept)
         self._revision = answer["metadata"]["resourceVersion"]
-        self.items = {_metadata(item)["uid"]: item for item in _parts(answer)}
+        self.items = {_identity(item): item for item in _parts(answer)}
         return answer
 
     def changes(self, deadline_s: float | None = None) -> Iterator[Change]:
@@ -95,11 +98,11 @@ class Watch:
 
     def _is_news(self, type_: str, item: Json) -> bool:
         """Note the item; whether it says something that is not known already."""
-        uid = _metadata(item)["uid"]
-        known = self.items.get(uid)
+        which = _identity(item)
+        known = self.items.get(which)
         if type_ == "DELETED":
-            return self.items.pop(uid, None) is not None
-        self.items[uid] = item
+            return self.items.pop(which, None) is not None
+        self.items[which] = item
         return known is None or _metadata(known)["resourceVersion"] != _metadata(item)["resourceVersion"]
 
     def _relisted(self) -> Iterator[Change]:
@@ -115,12 +118,12 @@ class Watch:
         yield from _differences(before, self.items)
 
 
-def _differences(before: dict[str, Json], now: dict[str, Json]) -> list[Change]:
-    gone = [Change("DELETED", item) for uid, item in before.items() if uid not in now]
+def _differences(before: dict[Identity, Json], now: dict[Identity, Json]) -> list[Change]:
+    gone = [Change("DELETED", item) for which, item in before.items() if which not in now]
     changed = [
-        Change("MODIFIED" if uid in before else "ADDED", item)
-        for uid, item in now.items()
-        if uid not in before or _metadata(before[uid])["resourceVersion"] != _metadata(item)["resourceVersion"]
+        Change("MODIFIED" if which in before else "ADDED", item)
+        for which, item in now.items()
+        if which not in before or _metadata(before[which])["resourceVersion"] != _metadata(item)["resourceVersion"]
     ]
     return gone + changed
 
@@ -137,3 +140,8 @@ def _metadata(item: Json) -> Json:
     holder = item["object"] if "cells" in item else item
     found: Json = holder.get("metadata") or {}
     return found
+
+
+def _identity(item: Json) -> Identity:
+    metadata = _metadata(item)
+    return metadata.get("namespace", ""), metadata["name"], metadata.get("uid", "")

@@ -28,17 +28,25 @@ class Placed:
         return f"{self.wish.resource.singular}/{self.wish.name}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Judged:
-    """What was read: good documents in dependency order, and how many were not."""
+    """What was read: good documents in dependency order, how many were not good, and the stacks that are still to come
+    with these documents."""
 
     good: list[Placed]
-    bad: int
+    failed: int
+    coming: set[str]
 
-    @property
-    def stacks(self) -> frozenset[str]:
-        """The stacks that these documents make or change."""
-        return frozenset(placed.wish.name for placed in self.good if placed.wish.resource == STACK)
+    def each(self, action: Callable[[Placed], None]) -> None:
+        """Do an action for each good document. A failure of one is told and counted, and stops no other."""
+        for placed in self.good:
+            try:
+                action(placed)
+            except ApiFailure as failure:
+                self.failed += 1
+                _tell_refused(placed, failure)
+                if placed.wish.resource == STACK:
+                    self.coming.discard(placed.wish.name)
 
 
 def read_wishes(session: Session, names: tuple[str, ...], *, recursive: bool, order: int = 1) -> Judged:
@@ -56,12 +64,13 @@ def read_wishes(session: Session, names: tuple[str, ...], *, recursive: bool, or
         elif (placed := _placed(session, document)) is not None:
             good.append(placed)
     good.sort(key=lambda placed: order * order_of(placed.wish.resource.kind))
-    return Judged(good, len(found) - len(good))
+    coming = {placed.wish.name for placed in good if placed.wish.resource == STACK}
+    return Judged(good, len(found) - len(good), coming)
 
 
 def _placed(session: Session, document: Document) -> Placed | None:
     if faults := _faults(document):
-        tell_invalid(document, _label(document), faults)
+        _tell_invalid(document, _label(document), faults)
         return None
     metadata = document.body["metadata"]
     try:
@@ -70,10 +79,10 @@ def _placed(session: Session, document: Document) -> Placed | None:
     except ApiFailure:
         raise
     except _Misplaced as misplaced:
-        tell_invalid(document, _label(document), (Cause("metadata.namespace", "FieldValueInvalid", str(misplaced)),))
+        _tell_invalid(document, _label(document), (Cause("metadata.namespace", "FieldValueInvalid", str(misplaced)),))
         return None
     except CliFailure as failure:
-        tell_invalid(document, _label(document), (Cause("kind", "FieldValueNotSupported", str(failure)),))
+        _tell_invalid(document, _label(document), (Cause("kind", "FieldValueNotSupported", str(failure)),))
         return None
     return Placed(document, Wish(resource, namespace, wished(document.body, namespace)))
 
@@ -131,7 +140,7 @@ def _label(document: Document) -> str:
     return f"{str(document.body.get('kind') or 'object').lower()}/{name or '?'}"
 
 
-def tell_invalid(document: Document, label: str, causes: tuple[Cause, ...]) -> None:
+def _tell_invalid(document: Document, label: str, causes: tuple[Cause, ...]) -> None:
     """Say which document is wrong, and every wrong field with its line."""
     click.echo(f"error: {document.where}: {label} is invalid:", err=True)
     for cause in causes:
@@ -140,16 +149,8 @@ def tell_invalid(document: Document, label: str, causes: tuple[Cause, ...]) -> N
         click.echo(f"  {place}{cause.field + ': ' if cause.field else ''}{cause.message}", err=True)
 
 
-def judged(placed: Placed, action: Callable[[], None]) -> bool:
-    """Do one document's action; whether it went well. A failure of this document is told, and stops no other."""
-    try:
-        action()
-    except ApiFailure as failure:
-        if failure.causes:
-            tell_invalid(placed.document, placed.label, failure.causes)
-        else:
-            click.echo(
-                f"error: {placed.document.where}: {placed.label}: {failure.message} ({failure.reason})", err=True
-            )
-        return False
-    return True
+def _tell_refused(placed: Placed, failure: ApiFailure) -> None:
+    if failure.causes:
+        _tell_invalid(placed.document, placed.label, failure.causes)
+    else:
+        click.echo(f"error: {placed.document.where}: {placed.label}: {failure.message} ({failure.reason})", err=True)

@@ -1,6 +1,7 @@
 """An HTTP server that plays a script: for each request the next answer, with streams that break where they are told."""
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,11 +46,13 @@ class Script:
 
 
 @contextmanager
-def playing(*answers: Answer) -> Iterator[Script]:
+def playing(*answers: Answer, tls: ssl.SSLContext | None = None) -> Iterator[Script]:
     script = Script(list(answers))
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(script))
     server.daemon_threads = True
-    script.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    script.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

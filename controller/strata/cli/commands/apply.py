@@ -8,7 +8,7 @@ from strata.cli.applying import Outcome, apply_one, try_out
 from strata.cli.options import Command, pass_session
 from strata.cli.output import Form, FormType, render, shown
 from strata.cli.session import Session
-from strata.cli.wishes import Placed, judged, read_wishes
+from strata.cli.wishes import Placed, read_wishes
 
 _SAID = {"": "", "client": " (dry run)", "server": " (server dry run)"}
 
@@ -42,14 +42,12 @@ def apply(session: Session, files: tuple[str, ...], *, recursive: bool, dry_run:
     """
     mode = "" if dry_run == "none" else dry_run
     wishes = read_wishes(session, files, recursive=recursive)
-    failed = wishes.bad
-    for placed in wishes.good:
-        failed += not judged(placed, partial(_apply, session, placed, mode, form, wishes.stacks))
-    if failed:
+    wishes.each(partial(_apply, session, mode, form, wishes.coming))
+    if wishes.failed:
         click.get_current_context().exit(1)
 
 
-def _apply(session: Session, placed: Placed, mode: str, form: Form, coming: frozenset[str]) -> None:
+def _apply(session: Session, mode: str, form: Form, coming: set[str], placed: Placed) -> None:
     if mode == "server":
         outcome = try_out(session.client, placed.wish, coming)
     else:

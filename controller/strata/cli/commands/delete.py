@@ -77,7 +77,7 @@ def delete(
         if target or selector or everything:
             raise click.UsageError("-f says what to delete: name nothing beside it")
         wishes = read_wishes(session, files, recursive=recursive, order=-1)
-        bad = wishes.bad
+        bad = wishes.failed
         doomed = [_Doomed(placed.wish.resource, placed.wish.name, placed.wish.namespace) for placed in wishes.good]
     else:
         targets = parse(session.catalog, target)

@@ -1,7 +1,6 @@
 """strata diff."""
 
 import difflib
-from functools import partial
 from typing import Any
 
 import click
@@ -10,7 +9,7 @@ from strata.cli.applying import LAST_APPLIED, comparable, try_out
 from strata.cli.failures import CliFailure
 from strata.cli.options import Command, pass_session
 from strata.cli.session import Session
-from strata.cli.wishes import Judged, Placed, judged, read_wishes
+from strata.cli.wishes import Judged, Placed, read_wishes
 from strata.cli.yamltext import dump
 
 Json = dict[str, Any]
@@ -39,23 +38,26 @@ def diff(session: Session, files: tuple[str, ...], *, recursive: bool) -> None:
 
 
 def _compared(session: Session, wishes: Judged) -> int:
-    failed, different = wishes.bad, False
-    for placed in wishes.good:
-        lines: list[str] = []
-        failed += not judged(placed, partial(_compare, session, placed, wishes.stacks, lines))
+    different = False
+
+    def compare(placed: Placed) -> None:
+        nonlocal different
+        lines = _difference(session, placed, wishes.coming)
         different = different or bool(lines)
         for line in lines:
             colour = _COLOURS.get(line[:1]) if session.colour else None
             click.echo(click.style(line, fg=colour) if colour else line)
-    return _FAILED if failed else _DIFFERENT if different else 0
+
+    wishes.each(compare)
+    return _FAILED if wishes.failed else _DIFFERENT if different else 0
 
 
-def _compare(session: Session, placed: Placed, coming: frozenset[str], lines: list[str]) -> None:
+def _difference(session: Session, placed: Placed, coming: set[str]) -> list[str]:
     outcome = try_out(session.client, placed.wish, coming)
     before = dump(_readable(outcome.before)) if outcome.before else ""
     after = dump(_readable(outcome.after))
     names = (f"live/{placed.label}", f"applied/{placed.label}")
-    lines.extend(difflib.unified_diff(before.splitlines(), after.splitlines(), *names, lineterm=""))
+    return list(difflib.unified_diff(before.splitlines(), after.splitlines(), *names, lineterm=""))
 
 
 def _readable(document: Json) -> Json:

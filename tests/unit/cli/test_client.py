@@ -1,0 +1,133 @@
+"""The HTTP client: what it sends, what it makes of answers, and what it says when there is none."""
+
+import ssl
+from typing import Any
+
+import pytest
+from tests.kit.certificates import Certificates, make_certificates
+from tests.unit.cli.scripted import Answer, playing
+
+from strata.cli.client import Client
+from strata.cli.failures import ApiFailure, CliFailure, LostAnswer, Unreachable
+from strata.cli.kubeconfig import Connection
+from strata.errors import Cause
+
+
+def _client(url: str, **connection: Any) -> Client:
+    return Client(Connection(url=url, source="the test", **connection), timeout_s=5)
+
+
+def test_no_server_is_told_with_the_url_where_it_came_from_and_what_to_do() -> None:
+    with playing() as script:
+        pass  # its port is free again
+    with pytest.raises(Unreachable, match=r"at http://127.*\(from the test\): connection refused\n.*strata up"):
+        _client(script.url).get("/version")
+
+
+def test_a_name_that_does_not_resolve_is_told() -> None:
+    with pytest.raises(Unreachable, match=r"no Strata server answers at http://strata\.invalid"):
+        _client("http://strata.invalid").get("/version")
+
+
+def test_what_is_no_api_server_is_told() -> None:
+    with playing(Answer(raw=b"<html>")) as script, pytest.raises(Unreachable, match="not a Strata server"):
+        _client(script.url).get("/version")
+
+
+def test_a_status_error_carries_its_causes() -> None:
+    causes = [{"field": "spec.x", "reason": "FieldValueInvalid", "message": "no"}]
+    status = {"kind": "Status", "code": 422, "reason": "Invalid", "message": "bad", "details": {"causes": causes}}
+    with playing(Answer(status, code=422)) as script, pytest.raises(ApiFailure) as caught:
+        _client(script.url).create("/x", {})
+    assert (caught.value.code, caught.value.reason) == (422, "Invalid")
+    assert caught.value.causes == (Cause("spec.x", "FieldValueInvalid", "no"),)
+
+
+def test_an_error_that_is_no_status_is_told_by_its_code() -> None:
+    with playing(Answer(raw=b"<html>", code=404)) as script, pytest.raises(ApiFailure, match="HTTP 404 Not Found") as e:
+        _client(script.url).get("/x")
+    assert e.value.not_found
+
+
+def test_a_read_that_broke_is_sent_again() -> None:
+    with playing(Answer(lines=[], tail=b"{", cut=True), Answer({"a": 1})) as script:
+        assert _client(script.url).get("/x") == {"a": 1}
+
+
+def test_a_read_that_breaks_again_is_told() -> None:
+    with playing() as script, pytest.raises(Unreachable):
+        _client(script.url).get("/x")
+    assert len(script.asked) == 2
+
+
+def test_a_write_whose_answer_is_lost_is_not_sent_again_and_its_fate_is_called_unknown() -> None:
+    with playing() as script, pytest.raises(LostAnswer, match=r"PATCH /x: .*whether it was done is unknown"):
+        _client(script.url).patch("/x", {"a": 1})
+    assert [asked.method for asked in script.asked] == ["PATCH"]
+
+
+def test_a_server_that_puts_off_is_asked_again() -> None:
+    later = Answer({"kind": "Status", "code": 429}, code=429, headers={"Retry-After": "0"})
+    with playing(later, Answer({"done": True})) as script:
+        assert _client(script.url).patch("/x", {"a": 1}) == {"done": True}
+    assert [asked.body for asked in script.asked] == [{"a": 1}, {"a": 1}]
+
+
+def test_a_patch_is_a_merge_patch_with_its_query_in_the_url() -> None:
+    with playing(Answer({})) as script:
+        _client(script.url).patch("/x", {}, query={"dryRun": "All"})
+    (asked,) = script.asked
+    assert (asked.query, asked.headers["Content-Type"]) == ({"dryRun": "All"}, "application/merge-patch+json")
+
+
+def test_a_token_is_never_said_over_plain_http() -> None:
+    with playing(Answer({})) as script:
+        _client(script.url, token="secret").get("/x")  # noqa: S106 - a token of the test
+    assert "Authorization" not in script.asked[0].headers
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("tls"))
+
+
+def _serving(certificates: Certificates, *, ask_for_client: bool) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates.server_cert, certificates.server_key)
+    if ask_for_client:
+        context.load_verify_locations(certificates.ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def test_over_tls_authority_client_certificate_and_token_are_used(certificates: Certificates) -> None:
+    with playing(Answer({"a": 1}), tls=_serving(certificates, ask_for_client=True)) as script:
+        client = _client(
+            script.url,
+            authority=certificates.ca.read_bytes(),
+            certificate=certificates.client_cert.read_bytes(),
+            key=certificates.client_key.read_bytes(),
+            token="secret",  # noqa: S106 - a token of the test
+        )
+        assert client.get("/x") == {"a": 1}
+    assert script.asked[0].headers["Authorization"] == "Bearer secret"
+
+
+def test_a_server_of_another_authority_is_not_spoken_to(certificates: Certificates) -> None:
+    with playing(Answer({}), tls=_serving(certificates, ask_for_client=False)) as script:
+        with pytest.raises(Unreachable, match="certificate"):
+            _client(script.url).get("/x")
+        assert _client(script.url, verify=False).get("/x") == {}
+
+
+def test_another_name_of_the_server_may_be_given(certificates: Certificates) -> None:
+    authority = certificates.ca.read_bytes()
+    with playing(Answer({}), tls=_serving(certificates, ask_for_client=False)) as script:
+        assert _client(script.url, authority=authority, server_name="etcd.test").get("/x") == {}
+        with pytest.raises(Unreachable, match=r"elsewhere\.test.* doesn't match"):
+            _client(script.url, authority=authority, server_name="elsewhere.test").get("/x")
+
+
+def test_a_certificate_that_is_none_is_an_error_that_says_so() -> None:
+    with pytest.raises(CliFailure, match="certificate or key cannot be used"):
+        _client("https://127.0.0.1:1", certificate=b"nonsense").get("/x")
