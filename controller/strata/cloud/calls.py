@@ -22,9 +22,12 @@ from strata.errors import CloudError, CloudErrorKind
 from strata.metrics import DaemonMetrics
 
 if TYPE_CHECKING:
-    from strata.cloud.sdk import Client, Reply
+    from strata.cloud.sdk import Client, Reply, Sdk
 
 _LOG: Final = structlog.get_logger(__name__)
+
+# The credentials are right, and may not do this: others would have to be given, not found.
+_FORBIDDEN: Final = frozenset({"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"})
 
 Service = Literal["ec2", "ssm"]
 Fence = Callable[[], None]
@@ -92,8 +95,7 @@ class Calls:
     def _in_thread(
         self, service: Service, action: str, parameters: Mapping[str, Any], read: "Callable[[Reply], T]"
     ) -> T:
-        client = self._client(service)
-        reply = client.call(action, parameters, self._clock.now)
+        reply = self._reply(service, action, parameters)
         try:
             return read(reply)
         except CloudError:
@@ -103,11 +105,23 @@ class Calls:
             message = f"the answer could not be read: {error!r}"
             raise CloudError(CloudErrorKind.UNKNOWN_RESULT, "UnusableAnswer", message, action=action) from error
 
-    def _client(self, service: Service) -> "Client":
+    def _reply(self, service: Service, action: str, parameters: Mapping[str, Any]) -> "Reply":
+        sdk = self._sdk.load()
+        epoch = sdk.epoch
+        try:
+            return self._client(sdk, service).call(action, parameters, self._clock.now)
+        except CloudError as error:
+            if error.kind is CloudErrorKind.UNAUTHORIZED and error.code not in _FORBIDDEN:
+                sdk.doubt(epoch, self._clock.monotonic_s())
+            raise
+
+    def _client(self, sdk: "Sdk", service: Service) -> "Client":
         with self._clients_lock:
-            if service not in self._clients:
-                self._clients[service] = self._sdk.client(service, self._region, self._endpoint_url)
-            return self._clients[service]
+            client = self._clients.get(service)
+            if client is None or client.epoch != sdk.epoch:
+                # The old one is not closed: calls of other threads may still run on it.
+                client = self._clients[service] = sdk.client(service, self._region, self._endpoint_url)
+            return client
 
     def _ended(self, lane: str, began_s: float, call: asyncio.Future[Any]) -> None:
         self._gate.release()

@@ -4,21 +4,21 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from strata.cloud.sdk import Client, Sdk
+    from strata.cloud.sdk import Sdk
 
 
 class LazySdk:
-    """The process's one boto3 session, not there until asked for. Blocking; several threads may use it."""
+    """Gives the process's one boto3 session. Blocking; several threads may use it."""
 
     def __init__(self) -> None:
         self._sdk: Sdk | None = None
         self._lock = threading.Lock()
 
-    def client(self, service: str, region: str, endpoint_url: str | None) -> "Client":
-        """A new client of a service. Raises CloudError."""
+    def load(self) -> "Sdk":
+        """The session, with boto3 imported by now."""
         with self._lock:
             if self._sdk is None:
                 from strata.cloud.sdk import Sdk  # noqa: PLC0415 - that this import comes late is the point
 
                 self._sdk = Sdk()
-        return self._sdk.client(service, region, endpoint_url)
+            return self._sdk

@@ -10,6 +10,7 @@ stay with botocore's parser. If botocore ever stops to send the event, there is 
 """
 
 import ipaddress
+import math
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,8 @@ from strata.errors import CloudError, CloudErrorKind
 
 CONNECT_TIMEOUT_S: Final = 3.1  # a lost SYN is sent again after 1 s, and after 3
 READ_TIMEOUT_S: Final = 30.0  # a page of 1,000 takes EC2 a second or two
+
+_DOUBT_EVERY_S: Final = 30.0  # a session costs 0.2 s of CPU
 
 _RAW_PAGES: Final = ("DescribeInstances", "RunInstances", "DescribeInstanceStatus")
 _RAW_BODY: Final = "StrataRawBody"
@@ -78,27 +81,44 @@ class Sdk:
 
     def __init__(self) -> None:
         self._session: boto3.session.Session | None = None
+        self._epoch = 0  # counts the sessions
+        self._doubted_at_s = -math.inf
         self._lock = threading.Lock()
 
+    @property
+    def epoch(self) -> int:
+        """Clients of an earlier epoch hold credentials that were refused."""
+        return self._epoch
+
     def client(self, service: str, region: str, endpoint_url: str | None) -> "Client":
-        """A client of a service; the caller keeps it. Raises CloudError."""
+        """A client of a service; the caller keeps it while it is of this epoch. Raises CloudError."""
         try:
             # Clients may be shared between threads; making them may not.
             with self._lock:
                 self._session = self._session or boto3.session.Session()
-                return Client(_client(self._session, service, region, endpoint_url))
+                return Client(_client(self._session, service, region, endpoint_url), self._epoch)
         except Exception as error:
             failure = _failure(error, "CreateClient", None)
             if failure.kind is CloudErrorKind.UNKNOWN_RESULT:
                 failure.kind = CloudErrorKind.UNREACHABLE  # whatever went wrong: nothing was sent
             raise failure from error
 
+    def doubt(self, epoch: int, now_s: float) -> None:
+        """Credentials found in this epoch are missing, wrong or expired: look for them anew, but not all the time.
+
+        boto3 looks once. Without this, a daemon that started before its instance profile was there, or whose keys
+        were renewed in a file, would be refused until somebody restarts it."""
+        with self._lock:
+            if epoch == self._epoch and now_s - self._doubted_at_s >= _DOUBT_EVERY_S:
+                self._session, self._epoch, self._doubted_at_s = None, epoch + 1, now_s
+
 
 class Client:
     """One service in one region. Never retries: the one retry loop is the caller's queue."""
 
-    def __init__(self, client: Any) -> None:  # noqa: ANN401 - boto3 makes its classes at run time
+    def __init__(self, client: Any, epoch: int) -> None:  # noqa: ANN401 - boto3 makes its classes at run time
         self._client = client
+        self.epoch = epoch
         if client.meta.service_model.service_name == "ec2":
             for action in _RAW_PAGES:
                 client.meta.events.register(f"before-parse.ec2.{action}", _keep_raw_body)

@@ -11,7 +11,7 @@ from strata.cloud.lazy_sdk import LazySdk
 from strata.metrics import DaemonMetrics
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def aws_environment() -> Iterator[pytest.MonkeyPatch]:
     """The environment of boto3's credential chain, without the machine's own."""
     with pytest.MonkeyPatch.context() as environment:

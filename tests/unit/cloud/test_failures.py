@@ -1,5 +1,6 @@
 """What Ec2Cloud makes of a network and of servers that fail. The law: what may have been done is an unknown result."""
 
+import os
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -93,16 +94,40 @@ async def test_where_nobody_listens_nothing_was_sent(sdk: LazySdk, metrics: Daem
 async def test_without_credentials_nothing_is_sent(
     server: OddServer, metrics: DaemonMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY", raising=False)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     cloud = Ec2Cloud("us-east-1", server.url, SystemClock(), metrics, sdk=LazySdk())
     error = await error_of(cloud.run_instances(REQUEST))
     await cloud.close()
     assert (error.kind, error.code) == (K.UNAUTHORIZED, "NoCredentialsError")
     assert server.asked == []
+
+
+async def test_credentials_that_come_later_are_found_without_a_restart(
+    server: OddServer, metrics: DaemonMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {name: os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    for name in keys:
+        monkeypatch.delenv(name)
+    server.answer = say(launched(instance("i-1", "token")))
+    cloud = Ec2Cloud("us-east-1", server.url, SystemClock(), metrics, sdk=LazySdk())
+    assert (await error_of(cloud.run_instances(REQUEST))).kind is K.UNAUTHORIZED
+    for name, value in keys.items():
+        monkeypatch.setenv(name, value)
+    (machine,) = await cloud.run_instances(REQUEST)
+    await cloud.close()
+    assert machine.instance_id == "i-1"
+
+
+async def test_refused_credentials_are_not_looked_for_all_the_time(
+    cloud: Ec2Cloud, server: OddServer, sdk: LazySdk
+) -> None:
+    server.answer = lambda _: refusal("AuthFailure", "Not able to validate.", "401 Unauthorized")
+    await error_of(cloud.run_instances(REQUEST))
+    epoch = sdk.load().epoch
+    for _ in range(3):
+        await error_of(cloud.terminate_instances(["i-1"]))
+    assert sdk.load().epoch == epoch
 
 
 async def test_a_call_that_is_none_is_refused_unsent(cloud: Ec2Cloud, server: OddServer) -> None:
