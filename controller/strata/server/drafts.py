@@ -26,7 +26,7 @@ def new_object(resource: Resource, namespace: str, body: Document, *, uid: str, 
     metadata = dict(check_type(resource, body))
     if metadata.get("resourceVersion"):
         raise bad_request("resourceVersion should not be set on objects to be created")
-    if metadata.get("namespace") not in {None, "", namespace}:
+    if metadata.get("namespace") not in (None, "", namespace):
         raise _wrong_name("namespace", metadata["namespace"], namespace)
     for field in ("resourceVersion", "deletionTimestamp"):
         metadata.pop(field, None)
@@ -119,7 +119,7 @@ def _check_same(resource: Resource, old: Document, body: Any) -> Document:  # no
     metadata = check_type(resource, body)
     for field in ("name", "namespace"):
         here = old["metadata"].get(field)
-        if metadata.get(field) not in {None, "", here}:
+        if metadata.get(field) not in (None, "", here):
             raise _wrong_name(field, metadata[field], str(here))
     target = resource.target(old["metadata"]["name"], old["metadata"].get("uid", ""))
     uid = metadata.get("uid")

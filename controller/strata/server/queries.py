@@ -1,5 +1,7 @@
 """Query parameters, each parsed once and refused clearly."""
 
+from typing import Any
+
 from starlette.requests import Request
 
 from strata.server.failures import bad_request
@@ -50,10 +52,10 @@ def timeout_s(request: Request) -> int:
     return min(number(request, "timeoutSeconds"), _MAX_TIMEOUT_S)
 
 
-def dry_run(values: list[str]) -> bool:
+def dry_run(values: list[Any]) -> bool:
     """Whether nothing is to be stored. Only `All` is known."""
     if any(value != "All" for value in values):
-        raise bad_request(f"dryRun must be All, not {', '.join(values)}")
+        raise bad_request(f"dryRun must be All, not {', '.join(map(str, values))}")
     return bool(values)
 
 

@@ -33,12 +33,12 @@ class Resource:
     namespaced: bool
     prefix: str
     show: Callable[[Document], Document]
-    columns: tuple[Column, ...] = (AGE,)
+    columns: tuple[Column, ...] = field(default=(AGE,), repr=False)
     selectable: frozenset[str] = METADATA_FIELDS
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     verbs: tuple[str, ...] = ("get", "list", "watch")
-    definition: Definition | None = None
+    definition: Definition | None = field(default=None, repr=False)
     # Subresources as discovery names them: path, kind, group and version.
     subresources: tuple[tuple[str, str, str, str], ...] = field(default=())
 

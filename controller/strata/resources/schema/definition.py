@@ -1,7 +1,7 @@
 """One kind as its CRD defines it. The CRDs are read once a process."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path as FilePath
 from types import MappingProxyType
@@ -57,9 +57,9 @@ class Definition:
     categories: tuple[str, ...]
     columns: tuple[Column, ...]
     scale: ScalePaths | None
-    document: Mapping[str, Any]
-    root: Node
-    validators: Mapping[str, jsonschema_rs.Validator]
+    document: Mapping[str, Any] = field(repr=False)
+    root: Node = field(repr=False)
+    validators: Mapping[str, jsonschema_rs.Validator] = field(repr=False)
 
     @property
     def api_version(self) -> str:

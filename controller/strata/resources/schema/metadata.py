@@ -91,7 +91,8 @@ def judge_metadata(metadata: Mapping[str, Any]) -> Iterator[Cause]:
     """Wrong labels, annotations and finalizers. Types were checked before; wrong ones are skipped."""
     yield from _judge_labels(_mapping(metadata, "labels"))
     yield from _judge_annotations(_mapping(metadata, "annotations"))
-    for index, name in enumerate(metadata.get("finalizers") or ()):
+    finalizers = metadata.get("finalizers")
+    for index, name in enumerate(finalizers if isinstance(finalizers, list) else ()):
         if isinstance(name, str) and not _is_qualified(name):
             yield _invalid(f"metadata.finalizers[{index}]", name, "must be a qualified name, such as example.com/duty")
 

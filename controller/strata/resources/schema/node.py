@@ -20,12 +20,12 @@ class Node:
     nullable: bool = False
     default: bytes = _NO_DEFAULT
     required: frozenset[str] = frozenset()
-    properties: Mapping[str, "Node"] = field(default_factory=dict)
+    properties: Mapping[str, "Node"] = field(default_factory=dict, repr=False)
     items: "Node | None" = None
     additional: "Node | None" = None
     open: bool = False  # x-kubernetes-preserve-unknown-fields: anything may stand here
     map_keys: tuple[str, ...] = ()  # of a list that is a map
-    raw: Mapping[str, Any] = field(default_factory=dict)
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def has_default(self) -> bool:

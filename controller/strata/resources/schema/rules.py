@@ -86,7 +86,7 @@ def _fits(text: str) -> bool:
 def _made_by_hand(document: Document, old: Document | None) -> Iterator[Cause]:
     availability = _at(document, "spec", "availability")
     before = "manual" if old is None else _at(old, "spec", "availability")
-    if availability == before or availability not in {"layer", "manual"}:
+    if availability == before or availability not in ("layer", "manual"):
         return
     if old is None:
         message = "only the controller makes instances for a layer; leave it out, or raise the layer's capacity"
