@@ -144,7 +144,7 @@ def test_data_that_was_asked_to_stay_is_there_the_next_time(newcomer: Newcomer) 
     newcomer.run("down")
     assert not (newcomer.data / "kubeconfig").exists()
 
-    up_in_the_background(newcomer, *data, "--timeout", "5")
+    up_in_the_background(newcomer, *data)
     assert newcomer.json("get", "stack", "todo-production")["metadata"]["uid"] == uid
     assert newcomer.json("get", "layer", "web", "-n", "todo-staging")["spec"]["capacity"]["always"] == 0
 

@@ -32,14 +32,16 @@ class Program:
 class Child:
     """A running program."""
 
-    def __init__(self, program: Program, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, program: Program, process: asyncio.subprocess.Process, log_start: int) -> None:
         self.program = program
         self._process = process
+        self._log_start = log_start  # what is before it was said by earlier ones
 
     @classmethod
     async def start(cls, program: Program) -> "Child":
         """Start it in a session of its own, so that a terminal's Ctrl-C reaches it only through us."""
         with program.log.open("ab") as log:
+            log_start = log.tell()
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-ISs", str(_TETHER), str(os.getpid())),
                 *program.command,
@@ -49,7 +51,7 @@ class Child:
                 env=program.environment,
                 start_new_session=True,
             )
-        return cls(program, process)
+        return cls(program, process, log_start)
 
     @property
     def pid(self) -> int:
@@ -71,9 +73,9 @@ class Child:
         await self._process.wait()
 
     def last_lines(self, count: int = 15) -> list[str]:
-        """The end of its log."""
+        """The end of its log, as far as this very child wrote it."""
         with self.program.log.open("rb") as log:
-            log.seek(max(0, self.program.log.stat().st_size - _TAIL_BYTES))
+            log.seek(max(self._log_start, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
             return log.read().decode(errors="replace").splitlines()[-count:]
 
     def _signal(self, number: int) -> None:

@@ -60,6 +60,14 @@ async def test_what_a_child_says_is_in_its_log(tmp_path: Path) -> None:
     assert child.last_lines(1) == ["two"]
 
 
+async def test_the_last_words_of_an_earlier_child_are_not_taken_for_those_of_this_one(tmp_path: Path) -> None:
+    await (await Child.start(python("print('earlier')", tmp_path / "log"))).wait()
+    child = await Child.start(python("print('now')", tmp_path / "log"))
+    await child.wait()
+    assert child.last_lines() == ["now"]
+    assert (tmp_path / "log").read_text().splitlines() == ["earlier", "now"]
+
+
 async def test_a_stubborn_child_is_ended_with_all_it_started(tmp_path: Path) -> None:
     child = await Child.start(python(STUBBORN, tmp_path / "log", grace_s=0.2))
     assert await eventually(lambda: bool(child.last_lines()))
