@@ -34,6 +34,7 @@ check: env-dev ## Lint, formatting, types, import contracts
 	$(BIN)/ruff check $(LINTED)
 	$(BIN)/ruff format --check $(LINTED)
 	$(BIN)/mypy
+	$(BIN)/mypy tests
 	$(BIN)/lint-imports
 
 format: env-dev ## Format the code, and mend what can be mended by itself
