@@ -69,11 +69,10 @@ def finalizer_causes(old: Document, new: Document) -> Sequence[Cause]:
     """Why these finalizers may not be: an object that is being deleted takes no new ones."""
     if not old["metadata"].get("deletionTimestamp"):
         return ()
-    before = old["metadata"].get("finalizers") or []
-    added = [name for name in new["metadata"].get("finalizers") or [] if name not in before]
-    message = (
-        f"Forbidden: no new finalizers can be added to an object that is being deleted: {', '.join(map(str, added))}"
-    )
+    before, wanted = (document["metadata"].get("finalizers") for document in (old, new))
+    # What is no list at all is the schema's business.
+    added = [str(name) for name in wanted if name not in (before or ())] if isinstance(wanted, list) else []
+    message = f"Forbidden: an object that is being deleted takes no new finalizers: {', '.join(added)}"
     return (Cause("metadata.finalizers", "FieldValueForbidden", message),) if added else ()
 
 

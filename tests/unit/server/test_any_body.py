@@ -8,11 +8,38 @@ from tests.kit.api import JSON_PATCH, LAYERS, MERGE, STACKS, Api, run_api
 from tests.kit.store import FaultyStore
 from tests.kit.virtual_time import VirtualClock, run_virtual
 
-_WORDS = (
-    "metadata spec status name namespace labels annotations finalizers uid resourceVersion ownerReferences capacity "
-    "always min max healing impairedAfter instance image id conditions type kind apiVersion preconditions dryRun "
-    "replicas strata.dev/controller 5m web"
-).split()
+_WORDS = [
+    "metadata",
+    "spec",
+    "status",
+    "name",
+    "namespace",
+    "labels",
+    "annotations",
+    "finalizers",
+    "uid",
+    "resourceVersion",
+    "ownerReferences",
+    "capacity",
+    "always",
+    "min",
+    "max",
+    "healing",
+    "impairedAfter",
+    "instance",
+    "image",
+    "id",
+    "conditions",
+    "type",
+    "kind",
+    "apiVersion",
+    "preconditions",
+    "dryRun",
+    "replicas",
+    "strata.dev/controller",
+    "5m",
+    "web",
+]
 _TEXT = st.sampled_from(_WORDS) | st.text(max_size=4)
 _NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 _PLAIN = st.none() | st.booleans() | _NUMBERS | _TEXT
