@@ -50,6 +50,7 @@ def application(world: World) -> Starlette:
 async def serving(world: World, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """Serve a world while the context lasts; gives the endpoint's URL. Port 0: a free one."""
     listener = socket.create_server((host, port), backlog=_BACKLOG)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited; asyncio sets it only if proto is said
     config = uvicorn.Config(
         application(world), http=_AbortableProtocol, ws="none", lifespan="off", log_config=None, access_log=False
     )

@@ -63,17 +63,28 @@ class TokenBucket:
     def __init__(self, rate: Rate, now_s: float) -> None:
         self._rate = rate
         self._tokens = rate.size
+        self._held = 0.0  # taken by calls that are on their way
         self._at_s = now_s  # when _tokens was right
         self._ramp_from = 1.0  # the pace at _ramp_at_s; it grows to 1 from there
         self._ramp_at_s = now_s
         self._throttled_at_s = -math.inf
 
     def take(self, count: float, now_s: float) -> bool:
-        """Take `count` tokens if they are there. More than the bucket holds counts as all it holds."""
+        """Take `count` tokens if they are there. More than the bucket holds counts as all it holds.
+
+        The call that they are for is on its way until settle(): EC2 takes its tokens when it arrives, at any moment
+        until then, so a full bucket must not begin to refill before.
+        """
         if self.wait_s(count, now_s) > 0:
             return False
         self._tokens -= min(count, self._rate.size)
+        self._held += min(count, self._rate.size)
         return True
+
+    def settle(self, count: float, now_s: float) -> None:
+        """A call that took `count` tokens has its answer: EC2 has surely taken them by now."""
+        self._refill(now_s)
+        self._held = max(0.0, self._held - min(count, self._rate.size))
 
     def wait_s(self, count: float, now_s: float) -> float:
         """How long until `count` tokens are there, if nobody takes any; 0 if they are."""
@@ -106,7 +117,8 @@ class TokenBucket:
 
     def _refill(self, now_s: float) -> None:
         gained_s = self._paced_s(now_s - self._ramp_at_s) - self._paced_s(self._at_s - self._ramp_at_s)
-        self._tokens = min(self._rate.size, self._tokens + gained_s * self._rate.refill_per_s)
+        room = max(self._tokens, self._rate.size - self._held)
+        self._tokens = min(room, self._tokens + gained_s * self._rate.refill_per_s)
         self._at_s = now_s
 
     def _paced_s(self, elapsed_s: float) -> float:

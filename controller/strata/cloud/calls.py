@@ -77,9 +77,9 @@ class Calls:
             work = functools.partial(self._in_thread, service, _action(lane), parameters, read)
             call = asyncio.get_running_loop().run_in_executor(self._pool, work)
         except BaseException:
-            self._gate.release()
+            self._gate.release(lane, resources)
             raise
-        call.add_done_callback(functools.partial(self._ended, lane, asyncio.get_running_loop().time()))
+        call.add_done_callback(functools.partial(self._ended, lane, resources, asyncio.get_running_loop().time()))
         try:
             return await asyncio.shield(call)
         except asyncio.CancelledError:
@@ -123,8 +123,8 @@ class Calls:
                 client = self._clients[service] = sdk.client(service, self._region, self._endpoint_url)
             return client
 
-    def _ended(self, lane: str, began_s: float, call: asyncio.Future[Any]) -> None:
-        self._gate.release()
+    def _ended(self, lane: str, resources: int, began_s: float, call: asyncio.Future[Any]) -> None:
+        self._gate.release(lane, resources)
         error = None if call.cancelled() else call.exception()
         action, code = _action(lane), _code(error)
         self._metrics.ec2_calls.labels(action, code).inc()

@@ -45,6 +45,11 @@ class _Lane:
         if self.resources:
             self.resources.take(waiter.resources, now_s)
 
+    def settle(self, resources: int, now_s: float) -> None:
+        self.requests.settle(1, now_s)
+        if self.resources:
+            self.resources.settle(resources, now_s)
+
 
 class Gate:
     """The gate of one region and account. Belongs to one event loop."""
@@ -71,13 +76,15 @@ class Gate:
             await waiter.admitted
         except asyncio.CancelledError:
             if waiter.admitted.done() and not waiter.admitted.cancelled():
-                self.release()
+                self.release(lane, resources)
             else:
                 self._let_through()  # the next in the lane may want fewer tokens
             raise
 
-    def release(self) -> None:
-        """A call that was admitted has ended: its connection is free."""
+    def release(self, lane: str, resources: int) -> None:
+        """A call that was admitted, with just these words, has ended: its connection is free."""
+        now_s = asyncio.get_running_loop().time()
+        self._lane(lane, now_s).settle(resources, now_s)
         self._free += 1
         self._let_through()
 

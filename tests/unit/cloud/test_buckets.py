@@ -41,7 +41,8 @@ def test_after_the_wait_it_told_the_tokens_are_there_and_not_much_sooner(
     for gap_s in throttles_s:
         now_s += gap_s
         bucket.empty(now_s)
-    bucket.take(spend, now_s)
+    if bucket.take(spend, now_s):
+        bucket.settle(spend, now_s)
     wait_s = bucket.wait_s(count, now_s)
     if wait_s > 1:
         assert not bucket.take(count, now_s + 0.99 * wait_s)
@@ -52,7 +53,31 @@ def test_it_starts_full_and_refills_at_its_rate() -> None:
     bucket = TokenBucket(Rate(5, 2), 0.0)
     assert [bucket.take(1, 0.0) for _ in range(6)] == [True] * 5 + [False]
     assert bucket.wait_s(1, 0.0) == 0.5
+    bucket.settle(5, 0.0)
     assert bucket.wait_s(5, 10.0) == 0
+
+
+@given(
+    rate=RATES,
+    calls=st.lists(st.tuples(GAPS_S, st.floats(0, 5), st.floats(0, 5)), max_size=40),
+)
+def test_a_server_that_counts_at_the_arrival_never_throttles(
+    rate: Rate, calls: list[tuple[float, float, float]]
+) -> None:
+    """Each call is let through when our bucket says so, arrives later, and is answered later still."""
+    ours, now_s, moments = TokenBucket(rate, 0.0), 0.0, list[tuple[float, str]]()
+    for gap_s, travel_s, answer_s in calls:
+        now_s += gap_s
+        for at_s, what in sorted(moment for moment in moments if moment[1] == "answer" and moment[0] <= now_s):
+            ours.settle(1, at_s)
+            moments.remove((at_s, what))
+        if ours.take(1, now_s):
+            moments += [(now_s + travel_s, "arrival"), (now_s + travel_s + answer_s, "answer")]
+    theirs = TokenBucket(rate, 0.0)
+    for at_s in sorted(at_s for at_s, what in moments if what == "arrival"):
+        assert theirs.wait_s(1, at_s) <= DUST
+        theirs.take(1, at_s)
+        theirs.settle(1, at_s)
 
 
 def test_more_than_it_holds_counts_as_all_it_holds() -> None:

@@ -28,7 +28,7 @@ class Traffic:
         await self.gate.admit(lane, resources)
         self.admitted.append((name, asyncio.get_running_loop().time()))
         await asyncio.sleep(self._call_s)
-        self.gate.release()
+        self.gate.release(lane, resources)
 
     def times_s(self, name: str) -> list[float]:
         return [at_s for one, at_s in self.admitted if one == name]
@@ -159,7 +159,7 @@ def test_a_caller_cancelled_in_the_moment_of_its_admission_gives_the_connection_
                 await gate.admit("StopInstances", 1)
             unlucky = tasks.create_task(gate.admit("StopInstances", 1))
             await asyncio.sleep(0)
-            gate.release()  # the unlucky one is admitted by this
+            gate.release("StopInstances", 1)  # the unlucky one is admitted by this
             unlucky.cancel()
             await asyncio.sleep(1)
             assert unlucky.cancelled()
