@@ -100,6 +100,7 @@ class RegionObserver:
         self._complete_s: float | None = None
         self._complete_at: datetime | None = None
         self._failure = Unknown(reasons.CLOUD_UNPOLLED, "not polled yet")
+        self._impaired_due_s = 0.0
         self._failures = 0
         self._wake = asyncio.Event()
 
@@ -239,8 +240,11 @@ class RegionObserver:
         """Status checks: of what runs and is not settled by id, of all others by asking what is impaired."""
         running = [i for i in open_ids if (t := self._tracks.get(i)) and t.machine and t.machine.state == "running"]
         read = {health.instance_id: health for health in await self._cloud.describe_health(running)} if running else {}
-        impaired = {health.instance_id: health for health in await self._cloud.describe_impaired()}
         changed = {i for i, health in read.items() if self._set_checks(i, health)}
+        if self._clock.monotonic_s() < self._impaired_due_s:
+            return changed
+        impaired = {health.instance_id: health for health in await self._cloud.describe_impaired()}
+        self._impaired_due_s = self._clock.monotonic_s() + self._settings.impaired_interval_s
         changed |= {i for i, health in impaired.items() if self._set_checks(i, health)}
         for instance_id, track in self._tracks.items():
             if track.checks == "impaired" and instance_id not in impaired and instance_id not in read:
