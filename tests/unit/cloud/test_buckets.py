@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from strata.cloud.buckets import Rate, TokenBucket
@@ -58,9 +58,12 @@ def test_it_starts_full_and_refills_at_its_rate() -> None:
 
 
 @given(
-    rate=RATES,
-    calls=st.lists(st.tuples(GAPS_S, st.floats(0, 5), st.floats(0, 5)), max_size=40),
+    rate=st.builds(Rate, st.integers(1, 8), st.floats(0.5, 5)),
+    calls=st.lists(st.tuples(st.floats(0, 2), st.floats(0, 3), st.floats(0, 1)), max_size=40),
 )
+@example(
+    rate=Rate(5, 2), calls=[(0, 0.3, 0.01)] * 5 + [(0.5, 0, 0.01)]
+)  # the last must wait for the first ones' answer
 def test_a_server_that_counts_at_the_arrival_never_throttles(
     rate: Rate, calls: list[tuple[float, float, float]]
 ) -> None:
