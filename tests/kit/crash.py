@@ -12,13 +12,17 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 from tests.kit.awaits import Await, suspended
+from tests.kit.fleet import SETTINGS
 from tests.kit.laws import Laws, WatchedServer
 from tests.kit.process import Process, Processes
 from tests.kit.virtual_time import run_virtual
 
+from strata.settings import ControllerSettings
+
 LIMIT_S = 3 * 3600.0  # of virtual time, for the world to come right after a crash
 QUIET_S = 40.0
-_READS_OF_A_KIND = 2  # cut at so many alike reads; more of them would cut the same state
+_READS_OF_A_KIND = 1  # more alike reads would cut the same state
+_OF_A_RARE_KIND = 2
 _CUT_VARIABLE = "STRATA_CUT"
 
 
@@ -29,23 +33,27 @@ class Act:
         self.processes = processes
         self.fleet = processes.fleet
         self.laws = laws
+        self.decided: set[str] = set()  # orphans that a person has decided on
 
 
 Step = Callable[[Act], Awaitable[None]]
 Ending = Callable[[Act], Awaitable[bool]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Story:
     """`prepare` makes a steady world with process `a`; `act` is what then happens, while points are counted; `ended`
-    says when all is as it must be. `leak_free`: no machine may live that no slot has."""
+    says when all is as it must be. A rare one is cut at fewer of its points, unless the sweep is thorough; one with
+    `kinds` only at points that begin so."""
 
     name: str
     prepare: Step
     act: Step
     ended: Ending
     limit_s: float = LIMIT_S
-    leak_free: bool = True
+    rare: bool = False
+    kinds: tuple[str, ...] = ()
+    settings: ControllerSettings = SETTINGS
 
 
 @dataclass
@@ -77,7 +85,7 @@ def tell(story: Story, at: int | None = None) -> Cut:
 async def _tell(story: Story, cut: Cut) -> Cut:
     cut.outside = frozenset(asyncio.all_tasks())
     server = WatchedServer()
-    processes = Processes(cut.watch, server=server)
+    processes = Processes(cut.watch, server=server, settings=story.settings)
     act = Act(processes, Laws(processes.fleet.world, server))
     try:
         await story.prepare(act)
@@ -86,7 +94,7 @@ async def _tell(story: Story, cut: Cut) -> Cut:
         await story.act(act)
         await _until_ended(story, act)
         cut.armed = False
-        await settled(act, leak_free=story.leak_free)
+        await settled(act)
     finally:
         cut.armed = False
         await processes.close()
@@ -112,7 +120,7 @@ def restart_dead(processes: Processes) -> None:
             processes.start(name)
 
 
-async def settled(act: Act, *, leak_free: bool = True, within_s: float = 1800.0) -> None:
+async def settled(act: Act, *, within_s: float = 1800.0) -> None:
     """Law 1: soon nothing is changed any more, in EC2 or in the store; nothing that lives is nobody's."""
     loop = asyncio.get_running_loop()
     limit_s = loop.time() + within_s
@@ -122,7 +130,7 @@ async def settled(act: Act, *, leak_free: bool = True, within_s: float = 1800.0)
         await asyncio.sleep(2.0)
         act.laws.verify()
         now = (act.laws.mutations, act.laws.writes)
-        if now != seen or (leak_free and act.laws.leaks()):
+        if now != seen or act.laws.leaks():
             seen, since_s = now, loop.time()
         assert loop.time() < limit_s, f"no rest {within_s:.0f} s later; leaks: {act.laws.leaks()}"
 
@@ -140,7 +148,7 @@ class Swept:
 def sweep(story: Story, *, thorough: bool) -> Swept:
     """Tell the story uncut, then once for each point. Failures say how to see one again."""
     points = tell(story).points
-    chosen = list(range(len(points))) if thorough else list(_worth_cutting(points))
+    chosen = list(range(len(points))) if thorough else list(_worth_cutting(story, points))
     only = os.environ.get(_CUT_VARIABLE)
     swept = Swept(len(points), 0, set(), [])
     for at in chosen if only is None else [int(only)]:
@@ -155,14 +163,16 @@ def sweep(story: Story, *, thorough: bool) -> Swept:
     return swept
 
 
-def _worth_cutting(points: list[str]) -> Iterator[int]:
-    """Every effect, on both sides; of alike reads between two effects only some: nothing outside changed since."""
-    reads: Counter[str] = Counter()
+def _worth_cutting(story: Story, points: list[str]) -> Iterator[int]:
+    """Every effect, on both sides; of alike reads between two effects only some: nothing outside changed since. Of a
+    rare story some of each kind."""
+    seen: Counter[str] = Counter()
     for at, point in enumerate(points):
-        if point.startswith(("before", "after")):
-            reads.clear()
-            yield at
+        if not point.startswith(story.kinds or ""):
             continue
-        reads[point] += 1
-        if reads[point] <= _READS_OF_A_KIND:
+        is_effect = point.startswith(("before", "after"))
+        if is_effect and not story.rare:
+            seen.clear()
+        seen[point] += 1
+        if seen[point] <= (_OF_A_RARE_KIND if is_effect or story.kinds else _READS_OF_A_KIND):
             yield at

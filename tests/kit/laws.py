@@ -136,7 +136,7 @@ class Laws:
 
     def _check_ours(self, call: Call, instance_id: str) -> None:
         life = self._life(instance_id)
-        if life is not None and life.tags.get(tags.CLUSTER) != self._cluster().id:
+        if life is not None and life.tags.get(tags.CLUSTER) != self.cluster().id:
             self._breach(f"law 4: {call.action} of {instance_id}, which is not ours")
 
     def _check_termination(self, call: Call, instance_id: str) -> None:
@@ -191,8 +191,8 @@ class Laws:
         record = self._server.get(f"{kinds.ORPHANS}{instance_id}")
         if record is not None and b'"decision":"delete"' in record.value:
             return ""
-        if self._cluster().held_because:
-            return f"orphans are held: {self._cluster().held_because}"
+        if self.cluster().held_because:
+            return f"orphans are held: {self.cluster().held_because}"
         return "" if instance_id not in self._lost else "the store lost its record"
 
     def _unjustified_heal(self, slot: Instance, made: Made) -> str:
@@ -262,7 +262,8 @@ class Laws:
         owner = next((one.uid for one in new.metadata.owner_references), "")
         parents_go = layer.metadata.deleting or stack.metadata.deleting or owner != layer.metadata.uid
         began_deleting = new.metadata.deleting and not (old and old.metadata.deleting)
-        if old is None and slots > wanted:
+        made = old is None and new.status.launch is None  # one that is adopted comes with its launch
+        if made and slots > wanted:
             self._breach(f"law 3: {new.metadata.name} is one of {slots} slots, {wanted} are wanted")
         if began_deleting and not parents_go and slots < wanted:
             self._breach(f"law 3: {new.metadata.name} was removed, {slots} are left, {wanted} are wanted")
@@ -283,7 +284,7 @@ class Laws:
         """Live machines of ours that no slot has, and no person was told of."""
         found = []
         for life in lives(self._world):
-            if life.ended_at_s is not None or life.tags.get(tags.CLUSTER) != self._cluster().id:
+            if life.ended_at_s is not None or life.tags.get(tags.CLUSTER) != self.cluster().id:
                 continue
             held = self._server.get(f"{kinds.ORPHANS}{life.instance_id}") is not None
             if not held and not self._is_held_by_slot(life):
@@ -314,7 +315,7 @@ class Laws:
     def _is_stored(self, launch: Launch) -> bool:
         return self._server.get(kinds.LAUNCH.key(launch.metadata.name, launch.metadata.namespace)) is not None
 
-    def _cluster(self) -> ClusterIdentity:
+    def cluster(self) -> ClusterIdentity:
         kv = self._server.get(kinds.CLUSTER_KEY)
         return decode(ClusterIdentity, kv.value) if kv else ClusterIdentity(id="none yet")
 

@@ -13,6 +13,7 @@ from tests.kit.store import FaultyStore
 
 from strata.clock import Clock
 from strata.cloud.port import Cloud
+from strata.resources import kinds
 from strata.store.memory import MemoryLease
 from strata.store.memory_server import MemoryServer
 from strata.store.port import Compare, KeyValue, Lease, Listing, Operation, Page, Store, StoreStatus, TxnResult
@@ -39,6 +40,7 @@ class Process:
         self.daemon: Daemon | None = None
         self.store: ProcessStore | None = None
         self._watcher = watcher
+        self._doom = ""
         self._calls: set[asyncio.Task[Any]] = set()
         self._awake = asyncio.Event()
         self._awake.set()
@@ -49,7 +51,8 @@ class Process:
 
     async def passing(self, point: str) -> None:
         """Pass a point between two effects; or die at it, wait at it while frozen, stay at it for ever once dead."""
-        if not self.dead and self._watcher(self, point):
+        doomed = bool(self._doom) and point.startswith(self._doom)
+        if not self.dead and (self._watcher(self, point) or doomed):
             self.kill()
         await self._awake.wait()
         if self.dead:
@@ -73,6 +76,10 @@ class Process:
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
+
+    def die_at(self, point: str) -> None:
+        """Die as soon as a point is passed that begins so."""
+        self._doom = point
 
     def kill(self) -> None:
         """As kill -9 does."""
@@ -109,6 +116,7 @@ class ProcessStore(FaultyStore):
     def __init__(self, clock: Clock, server: MemoryServer, process: Process) -> None:
         super().__init__(clock, server)
         self._process = process
+        self.listing_takes_s = 0.0
         self._granted: list[MemoryLease] = []
         process.store = self
 
@@ -126,11 +134,14 @@ class ProcessStore(FaultyStore):
         return await super().page(prefix, limit=limit, start_key=start_key, revision=revision)
 
     async def list(self, prefix: str) -> Listing:
-        await self._process.passing("list")
+        await self._process.passing(f"list {prefix}")
+        if prefix == kinds.OBJECTS and self.listing_takes_s:
+            await asyncio.sleep(self.listing_takes_s)
+            await self._process.passing(f"listing {prefix}")
         return await super().list(prefix)
 
     async def txn(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> TxnResult:
-        what = f"txn of {len(operations)}: {operations[0].key.rsplit('/', 2)[0]}" if operations else "txn of none"
+        what = _what(operations)
         await self._process.passing(f"before {what}")
         result = await super().txn(compares, operations)
         await self._process.passing(f"after {what}")
@@ -153,6 +164,13 @@ class ProcessStore(FaultyStore):
         await super().revoke(lease_id)
 
 
+def _what(operations: Sequence[Operation]) -> str:
+    if not operations:
+        return "txn of none"
+    first = operations[0]
+    return f"txn of {len(operations)}: {type(first).__name__.lower()} {first.key.rsplit('/', 2)[0]}"
+
+
 class ProcessCloud(SimulatedCloud):
     """EC2 as one process reaches it."""
 
@@ -162,7 +180,8 @@ class ProcessCloud(SimulatedCloud):
 
     async def _call(self, action: Action[R], params: Params) -> R:
         if not action.mutating:
-            await self._process.passing(action.name)
+            names = ", ".join(one["Name"] for one in params.get("Filters", ()))
+            await self._process.passing(f"{action.name} by {names}")
             return await super()._call(action, params)
         return await self._process.sent(lambda: self._mutate(action, params))
 

@@ -9,14 +9,10 @@ from strata_sim.controls import ids
 STACK, LAYER = "shop", "web"
 
 
-async def _online(act: Act, count: int) -> bool:
+async def online(act: Act, count: int) -> bool:
     found: list[Instance] = await act.fleet.instances(STACK)
     live = act.fleet.machines()
     return len(found) == len(live) == count and all(one.status.phase == Phase.ONLINE for one in found)
-
-
-async def _nothing(_act: Act) -> None:
-    pass
 
 
 async def _stack(act: Act) -> None:
@@ -26,7 +22,7 @@ async def _stack(act: Act) -> None:
 
 async def _three(act: Act) -> None:
     await _stack(act)
-    await act.fleet.person.layer(STACK, LAYER, 3)
+    await act.fleet.person.layer(STACK, LAYER, 3, healing={"impairedAfter": "20s"})
     await act.fleet.online(STACK, 3)
 
 
@@ -34,18 +30,18 @@ async def _apply(act: Act) -> None:
     await act.fleet.person.layer(STACK, LAYER, 3)
 
 
-async def _three_online(act: Act) -> bool:
-    return await _online(act, 3)
+async def three_online(act: Act) -> bool:
+    return await online(act, 3)
 
 
-LAUNCH = Story("launch", _stack, _apply, _three_online)
+LAUNCH = Story("launch", _stack, _apply, three_online)
 
 
 async def _terminate_one(act: Act) -> None:
     act.fleet.controls.terminate(ids(act.fleet.machines()[0]))
 
 
-HEAL_TERMINATED = Story("heal_terminated", _three, _terminate_one, _three_online)
+HEAL_TERMINATED = Story("heal_terminated", _three, _terminate_one, three_online)
 
 
 async def _impair_one(act: Act) -> None:
@@ -54,7 +50,7 @@ async def _impair_one(act: Act) -> None:
 
 
 async def _healed(act: Act) -> bool:
-    return await _online(act, 3) and len(act.laws.ended()) == 1
+    return await online(act, 3) and len(act.laws.ended()) == 1
 
 
 HEAL_IMPAIRED = Story("heal_impaired", _three, _impair_one, _healed)
@@ -65,7 +61,7 @@ async def _scale_in(act: Act) -> None:
 
 
 async def _one_online(act: Act) -> bool:
-    return await _online(act, 1)
+    return await online(act, 1)
 
 
 SCALE_IN = Story("scale_in", _three, _scale_in, _one_online)
