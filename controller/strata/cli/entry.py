@@ -41,6 +41,8 @@ COMMANDS = {
     "server": ("strata.main:server", "Run the daemon."),
 }
 
+_COMPLETE = "_STRATA_COMPLETE"  # set by the scripts of `strata completion`
+
 EPILOG = """\b
 Exit codes:
   0    done
@@ -65,15 +67,22 @@ cli = LazyGroup(
 
 
 def main() -> None:
-    """Run the command line; always ends the process."""
+    """Run the command line, or propose words for a shell that completes one; always ends the process."""
+    if instruction := os.environ.get(_COMPLETE):
+        from click.shell_completion import shell_complete  # noqa: PLC0415 - only a shell's completion pays for it
+
+        sys.exit(shell_complete(cli, {}, "strata", _COMPLETE, instruction))
     sys.exit(run(sys.argv[1:]))
 
 
 def run(args: list[str]) -> int:
-    """Run one command; its exit code."""
+    """Run one command; its exit code. Not click's own main, which calls a closed pipe a success."""
     try:
-        code = cli.main(args, prog_name="strata", standalone_mode=False, obj=Session())
+        with cli.make_context(cli.name, args, obj=Session()) as ctx:
+            cli.invoke(ctx)
         sys.stdout.flush()
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -85,7 +94,7 @@ def run(args: list[str]) -> int:
     except BrokenPipeError:
         _leave_the_pipe()
         return 141
-    return code if isinstance(code, int) else 0
+    return 0
 
 
 def tell(failure: CliFailure) -> None:
@@ -95,6 +104,7 @@ def tell(failure: CliFailure) -> None:
 
 
 def _leave_the_pipe() -> None:
-    # Python flushes standard output once more at its end; into the closed pipe that would be a second complaint.
+    # Python flushes both once more at its end; into the closed pipe that would be a second complaint.
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(null, stream.fileno())

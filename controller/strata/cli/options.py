@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from functools import update_wrapper
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
 from strata.cli.session import Session
+
+if TYPE_CHECKING:  # only a shell's completion imports it
+    from click.shell_completion import CompletionItem
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,6 +34,12 @@ def _keep(ctx: click.Context, parameter: click.Parameter, value: object) -> None
         session_of(ctx).options[str(parameter.name)] = value
 
 
+def _complete_stack(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list["CompletionItem"]:
+    from strata.cli.completing import complete_namespace  # noqa: PLC0415 - only a shell's completion pays for it
+
+    return complete_namespace(ctx, parameter, incomplete)
+
+
 def global_options(*, hidden: bool) -> list[click.Option]:
     """The options that every command understands; a command's own help shows only -n."""
 
@@ -40,7 +49,14 @@ def global_options(*, hidden: bool) -> list[click.Option]:
         )
 
     return [
-        option("-n", "--namespace", shown=True, metavar="STACK", help="The stack to work in (STRATA_NAMESPACE)."),
+        option(
+            "-n",
+            "--namespace",
+            shown=True,
+            metavar="STACK",
+            help="The stack to work in (STRATA_NAMESPACE).",
+            shell_complete=_complete_stack,
+        ),
         option("--server", metavar="URL", help="The server's address (STRATA_SERVER)."),
         option("--kubeconfig", metavar="FILE", help="A kubeconfig file (STRATA_KUBECONFIG, KUBECONFIG)."),
         option("--context", metavar="NAME", help="Which of the kubeconfig's contexts."),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import uvloop
 from prometheus_client import CollectorRegistry
 
 from strata.cli.client import Client
@@ -114,7 +115,7 @@ def serving() -> Iterator[Served]:
         ready.set()
 
     stop: list[Callable[[], object]] = []
-    thread = threading.Thread(target=lambda: asyncio.run(_run(started, stop)))
+    thread = threading.Thread(target=lambda: _on_uvloop(_run(started, stop)))
     thread.start()
     try:
         if not ready.wait(_PATIENCE_S):
@@ -124,6 +125,12 @@ def serving() -> Iterator[Served]:
         for end in stop:
             end()
         thread.join(_PATIENCE_S)
+
+
+def _on_uvloop(coroutine: Coroutine[Any, Any, None]) -> None:
+    # As the daemon does; asyncio's own loop leaves Nagle's algorithm on, which costs 40 ms an answer.
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(coroutine)
 
 
 async def _run(started: Callable[[Served], None], stop: list[Callable[[], object]]) -> None:
