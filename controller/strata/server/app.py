@@ -17,6 +17,7 @@ from starlette.routing import Route
 from strata.clock import Clock
 from strata.errors import StoreError
 from strata.server.answers import refusal_answer
+from strata.server.cluster import Cluster
 from strata.server.context import Context, HealthCheck
 from strata.server.crds import CRDS, Crds
 from strata.server.discovery import discovery_routes
@@ -92,6 +93,7 @@ def _routes(context: Context) -> Iterator[Route]:
     crds, orphans, health = Crds(context), Orphans(context), Health(context)
     yield Route(f"{CRDS.path}/{CRDS.plural}", crds.list, methods=["GET"])
     yield Route(f"{CRDS.path}/{CRDS.plural}/{{name}}", crds.get, methods=["GET"])
+    yield Route("/strata/v1/cluster", Cluster(context).read, methods=["GET"])
     yield Route("/strata/v1/orphans", orphans.list, methods=["GET"])
     yield Route("/strata/v1/orphans/{name}", orphans.decide, methods=["POST"])
     yield Route("/livez", health.livez, methods=["GET"])

@@ -1,6 +1,7 @@
 """strata version."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -27,11 +28,18 @@ def version(session: Session, *, client_only: bool, form: str) -> None:
             found["serverVersion"] = session.client.get("/version")
         except CliFailure as failure:
             why = str(failure).partition("\n")[0]
+        else:
+            with suppress(CliFailure):  # no daemon has led yet: there is no cluster
+                found["cluster"] = session.client.get("/strata/v1/cluster")
     if form == "json":
         click.echo(json.dumps(found, indent=2))
     else:
         click.echo(f"Client: v{__version__}")
         if "serverVersion" in found:
             click.echo(f"Server: {found['serverVersion'].get('gitVersion', 'unknown')} at {session.connection.url}")
+    if "cluster" in found:
+        click.echo(f"Cluster: {found['cluster']['id']}")
+        if found["cluster"]["heldBecause"]:
+            click.echo(f"Orphans are held: {found['cluster']['heldBecause']}")
     if why:
         click.echo(f"Server: {why}", err=True)
