@@ -257,13 +257,17 @@ def _running(snapshot: InstanceSnapshot, policy: Policy, observed: Observed) -> 
             return healing
     if instance.spec.power == "stopped" and machine.state == "running":
         action = Action("stop", machine.instance_id, reasons.NOT_RUNNING, "spec.power is stopped")
-        return InstancePlan(status=observed_status(snapshot, observed, Phase.STOPPING), action=action)
+        status = msgspec.structs.replace(observed_status(snapshot, observed, Phase.STOPPING), stopped_as_wanted=True)
+        return InstancePlan(status=status, action=action)
     return _alive(snapshot, policy, observed)
 
 
 def _heal(snapshot: InstanceSnapshot, observed: Observed) -> InstancePlan | None:
-    """Carry out the Layer pass's mark. None: this machine was restarted, and now has its time to come online."""
+    """Carry out the Layer pass's mark. None: this machine was restarted, and now has its time to come online; or it
+    works again: a proof counts when it is used, and not after the outage that kept us from using it."""
     heal, machine = snapshot.instance.status.heal, observed.machine
+    if machine.state == "running" and observed.checks == "ok":
+        return None
     if heal is None or (heal.action == "restart" and snapshot.instance.status.restarted == machine.instance_id):
         return None
     if heal.action == "replace":
@@ -289,7 +293,6 @@ def _alive(snapshot: InstanceSnapshot, policy: Policy, observed: Observed) -> In
             online_since=since,
             heal=None,
             restarted="" if forgiven else status.restarted,
-            stopped_as_wanted=False,
             failures=None if forgiven else status.failures,
         )
     return InstancePlan(status=status, action=_tagging(snapshot, observed), again_at=again_at)

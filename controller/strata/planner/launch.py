@@ -94,17 +94,23 @@ def next_step(launch: Launch, now: datetime, policy: Policy) -> Next:
     return "resend" if age < timedelta(seconds=policy.launch_expiry_s) else "resolve by sweeps"
 
 
+_SAID_BEFORE_THE_TOKEN = frozenset({CloudErrorKind.UNAUTHORIZED, CloudErrorKind.CLOCK_SKEW})
+
+
 def is_death(kind: CloudErrorKind, unanswered_at: datetime | None, now: datetime, policy: Policy) -> bool:
     """Whether this answer proves that no machine was or will be made under the token.
 
-    A definitive refusal proves it only once no earlier send can still be under way; that the token's machines are
-    terminated proves it always.
+    A definitive refusal proves it only once no earlier send can still be under way, and only if EC2 looked at the
+    token: it asks who we are before. That the token's machines are terminated proves it always.
     """
     if kind is CloudErrorKind.IDEMPOTENT_TERMINATED:
         return True
     if not kind.definitive:
         return False
-    return unanswered_at is None or now - unanswered_at >= timedelta(seconds=policy.launch_unanswered_s)
+    if unanswered_at is None:
+        return True
+    late_enough = now - unanswered_at >= timedelta(seconds=policy.launch_unanswered_s)
+    return late_enough and kind not in _SAID_BEFORE_THE_TOKEN
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,8 @@ class Reign:
         collector = LayerCollector(self._objects, self._tally)
         for stack in self._objects.stacks():
             self.regions.of(stack)
+        for launch in self._objects.launches():  # machines may be left of a stack that is no more
+            self.regions.of(None, launch)
         runner = Runner(
             self._queue,
             self._reconcile,
