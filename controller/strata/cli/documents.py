@@ -177,9 +177,15 @@ def _as_json(piece: str, first_line: int, error: yaml.YAMLError) -> Any:  # noqa
     if not piece.lstrip().startswith(("{", "[")):
         raise refused from error
     try:
-        return json.loads(piece, object_pairs_hook=lambda pairs: _unique(pairs, first_line))
+        return json.loads(
+            piece, object_pairs_hook=lambda pairs: _unique(pairs, first_line), parse_constant=_no_constant
+        )
     except (ValueError, RecursionError):
         raise refused from error
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _unique(pairs: list[tuple[str, Any]], line: int) -> Json:

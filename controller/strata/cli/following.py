@@ -45,7 +45,7 @@ class _Rows:
             labels=view.show_labels,
             now=session.clock.now,
         )
-        head = [*(["EVENT"] if self._events else []), *self._table.head]
+        head = [*(["EVENT".ljust(len("MODIFIED"))] if self._events else []), *self._table.head]
         self._writer = TableWriter(head, colour=session.colour, with_head=not view.no_headers)
 
     def change(self, *changes: Change) -> None:

@@ -10,7 +10,7 @@ import click
 
 from strata.cli.applying import Wish, wished
 from strata.cli.documents import Document, Unreadable, read_all
-from strata.cli.failures import ApiFailure, CliFailure
+from strata.cli.failures import ApiFailure, CliFailure, LostAnswer, Unreachable
 from strata.cli.kinds import STACK, ResourceType, order_of
 from strata.cli.session import Session
 from strata.errors import Cause
@@ -42,7 +42,9 @@ class Judged:
         for placed in self.good:
             try:
                 action(placed)
-            except ApiFailure as failure:
+            except (Unreachable, LostAnswer):
+                raise  # of the connection, not of this document
+            except CliFailure as failure:
                 self.failed += 1
                 _tell_refused(placed, failure)
                 if placed.wish.resource == STACK:
@@ -149,8 +151,9 @@ def _tell_invalid(document: Document, label: str, causes: tuple[Cause, ...]) -> 
         click.echo(f"  {place}{cause.field + ': ' if cause.field else ''}{cause.message}", err=True)
 
 
-def _tell_refused(placed: Placed, failure: ApiFailure) -> None:
-    if failure.causes:
+def _tell_refused(placed: Placed, failure: CliFailure) -> None:
+    if isinstance(failure, ApiFailure) and failure.causes:
         _tell_invalid(placed.document, placed.label, failure.causes)
-    else:
-        click.echo(f"error: {placed.document.where}: {placed.label}: {failure.message} ({failure.reason})", err=True)
+        return
+    why = f"{failure.message} ({failure.reason})" if isinstance(failure, ApiFailure) else str(failure)
+    click.echo(f"error: {placed.document.where}: {placed.label}: {why}", err=True)

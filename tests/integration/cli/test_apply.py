@@ -227,3 +227,13 @@ def test_a_diff_shows_what_an_apply_would_change_and_nothing_else(
 def test_a_diff_of_a_wrong_document_has_exit_code_2(strata: Shell, tmp_path: Path) -> None:
     assert strata("diff", "-f", _file(tmp_path, STACK, WRONG)).exit_code == 2
     assert strata("diff", "-f", str(tmp_path / "absent")).exit_code == 2
+
+
+def test_a_memory_of_the_last_apply_that_somebody_broke_fails_that_object_alone(
+    strata: Shell, served: Served, tmp_path: Path
+) -> None:
+    strata.ok("apply", "-f", _file(tmp_path, STACK, LAYER))
+    served.patch("namespaces/todo/layers/web", {"metadata": {"annotations": {"strata.dev/last-applied": "{"}}})
+    result = strata("apply", "-f", _file(tmp_path, LAYER, LAYER.replace("name: web", "name: db")))
+    assert (result.exit_code, result.stdout) == (1, "layer/db created\n")
+    assert "strata.dev/last-applied of the live object is not JSON" in result.stderr

@@ -84,11 +84,8 @@ def _type(schema: Json) -> str:
         return f"[]{_type(schema.get('items') or {})}"
     if isinstance(schema.get("additionalProperties"), dict):
         return f"map[string]{_type(schema['additionalProperties'])}"
-    return (
-        str(schema.get("type") or ("int-or-string" if schema.get("x-kubernetes-int-or-string") else "any")).capitalize()
-        if schema.get("type") == "object"
-        else str(schema.get("type") or "any")
-    )
+    name = str(schema.get("type") or "any")
+    return "Object" if name == "object" else name
 
 
 def _rules(schema: Json) -> Iterator[str]:

@@ -104,9 +104,11 @@ def _held_by_itself(session: Session, document: Json) -> Iterator[str]:
 def _held_slot(session: Session, instance: Json) -> Iterator[str]:
     """What holds one slot back: its backoff, and the order to destroy its machine."""
     status = instance.get("status") or {}
-    if failures := status.get("failures"):
+    failures = status.get("failures")
+    if failures and status.get("phase") != "online":  # an online slot remembers them for a while, and waits for nothing
         last = ages.age(failures["lastAt"], session.clock.now())
-        yield f"failed {failures['count']} times, last {last} ago: {failures['reason']}: {failures.get('message', '')}"
+        times = "once" if failures["count"] == 1 else f"{failures['count']} times"
+        yield f"failed {times}, last {last} ago: {failures['reason']}: {failures.get('message', '')}"
     if heal := status.get("heal"):
         marked = ages.age(heal["markedAt"], session.clock.now())
         yield f"marked for {heal.get('action', 'replace')} {marked} ago: {heal['reason']}: {heal['message']}"
