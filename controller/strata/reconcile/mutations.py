@@ -11,7 +11,7 @@ import structlog
 
 from strata.cloud.port import Cloud
 from strata.engine.leadership import Leadership
-from strata.errors import CloudError
+from strata.errors import CloudError, CloudErrorKind, NotLeader
 from strata.resources import tags
 
 log = structlog.get_logger(__name__)
@@ -47,8 +47,11 @@ class Coalescer:
             self._wake.clear()
             waiting, self._waiting = self._waiting, {}
             ids = list(waiting)
-            for start in range(0, len(ids), _MAX_IDS):
-                await self._flush({i: waiting[i] for i in ids[start : start + _MAX_IDS]})
+            try:
+                for start in range(0, len(ids), _MAX_IDS):
+                    await self._flush({i: waiting[i] for i in ids[start : start + _MAX_IDS]})
+            finally:  # cut short: nobody else would ever answer those who wait
+                _fail(waiting, CloudError(CloudErrorKind.UNKNOWN_RESULT, "Interrupted", "it may have been done"))
 
     async def _flush(self, batch: Mapping[str, asyncio.Future[None]]) -> None:
         try:
@@ -134,11 +137,13 @@ class Mutations:
             self._forget_old()
 
     async def _tag(self, ids: Sequence[str], wanted: Mapping[str, str]) -> None:
-        self._leadership.require(self._margin_s)
         try:
+            self._leadership.require(self._margin_s)
             await self._cloud.create_tags(ids, wanted)
         except CloudError as error:
             log.info("tags not written", reason=error.kind.value, error=str(error), machines=len(ids))
+        except NotLeader as error:  # a lease that is short for a moment must not end the verbs that are under way
+            log.info("tags not written", reason="NotLeader", error=str(error), machines=len(ids))
 
     def _forget_old(self) -> None:
         now_s = asyncio.get_running_loop().time()

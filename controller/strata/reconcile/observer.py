@@ -21,13 +21,14 @@ from strata.metrics import DaemonMetrics
 from strata.planner.facts import Absent, Known, MachineFact, Observed, Unknown
 from strata.planner.launch import Sweeps
 from strata.resources import reasons, tags
-from strata.resources.machine import LIVE_STATES, CheckState, Machine, MachineHealth
+from strata.resources.machine import LIVE_STATES, CheckState, Machine, MachineHealth, MachineState
 from strata.settings import ControllerSettings
 
 log = structlog.get_logger(__name__)
 
 # What a machine that ran does next, unless it runs on. `stopped` is in it so that a fast stop is not missed.
 _LEAVING: Filter = ("instance-state-name", ("shutting-down", "terminated", "stopping", "stopped"))
+_IN_ORDER: tuple[MachineState, ...] = ("pending", "running", "stopping", "stopped", "shutting-down", "terminated")
 _SWEEP_INSTEAD = 2 * MAX_FILTER_VALUES  # more ids than this: one sweep is fewer calls
 _SLOWER_POLLS = 3  # doublings of the interval while polls fail
 _STALE_POLLS = 6  # after so many missed polls, what was known is Unknown
@@ -102,6 +103,7 @@ class RegionObserver:
         self._failure = Unknown(reasons.CLOUD_UNPOLLED, "not polled yet")
         self._impaired_due_s = 0.0
         self._failures = 0
+        self._news: set[str] = set()  # machines that are not as the listener was told
         self._wake = asyncio.Event()
 
     # -- what passes ask -------------------------------------------------------------------------------------
@@ -179,27 +181,29 @@ class RegionObserver:
     async def poll(self) -> None:
         """One steady cycle. Raises CloudError when any part of it failed: it was then no complete poll."""
         leaving = await self._cloud.describe_instances([self._cluster, _LEAVING])
-        changed = self._merge(leaving)
+        self._news |= self._merge(leaving)
         left = {machine.instance_id for machine in leaving}
         open_ids = [instance_id for instance_id in self._open_ids() if instance_id not in left]
         if len(open_ids) > _SWEEP_INSTEAD:
             await self.sweep()
             return
-        changed |= self._merge(await self._read_by_id(open_ids))
-        changed |= await self._read_checks(open_ids)
-        self._completed(changed)
+        unsettled = await self._read_by_id(open_ids)
+        self._news |= self._merge(unsettled)
+        await self._read_checks(open_ids)
+        self._completed()
 
     async def sweep(self) -> None:
         """Read all machines of ours. Raises CloudError when any page failed: it was then no sweep."""
         began_at, began_s = self._clock.now(), self._clock.monotonic_s()
         machines = await self._cloud.describe_instances([self._cluster])
-        changed = self._merge(machines)
-        changed |= await self._note_missing({machine.instance_id for machine in machines}, began_s)
-        changed |= await self._read_checks(self._open_ids())
+        self._news |= self._merge(machines)
+        missing = await self._note_missing({machine.instance_id for machine in machines}, began_s)
+        self._news |= missing
+        await self._read_checks(self._open_ids())
         self._sweep_times.append(began_at)
         again_s = self._settings.absence_gap_s if self._any_missing() else self._settings.sweep_interval_s
         self._sweep_due_s = began_s + again_s
-        self._completed(changed)
+        self._completed()
         self._listener.swept()
 
     # -- parts -----------------------------------------------------------------------------------------------
@@ -214,9 +218,10 @@ class RegionObserver:
             track = self._tracks.get(machine.instance_id)
             if track is None:
                 track = self._tracks[machine.instance_id] = _Track(None, now_s)
-            if track.machine != machine or track.missing_s is not None:
+            newest = machine if track.machine is None or not _is_older(machine, track.machine) else track.machine
+            if track.machine != newest or track.missing_s is not None:
                 changed.add(machine.instance_id)
-                _take(track, machine, now_s)
+                _take(track, newest, now_s)
         return changed
 
     def _open_ids(self) -> list[str]:
@@ -236,21 +241,20 @@ class RegionObserver:
             machines += await self._cloud.describe_instances([self._cluster, wanted])
         return machines
 
-    async def _read_checks(self, open_ids: Sequence[str]) -> set[str]:
+    async def _read_checks(self, open_ids: Sequence[str]) -> None:
         """Status checks: of what runs and is not settled by id, of all others by asking what is impaired."""
         running = [i for i in open_ids if (t := self._tracks.get(i)) and t.machine and t.machine.state == "running"]
         read = {health.instance_id: health for health in await self._cloud.describe_health(running)} if running else {}
-        changed = {i for i, health in read.items() if self._set_checks(i, health)}
+        self._news |= {i for i, health in read.items() if self._set_checks(i, health)}
         if self._clock.monotonic_s() < self._impaired_due_s:
-            return changed
+            return
         impaired = {health.instance_id: health for health in await self._cloud.describe_impaired()}
         self._impaired_due_s = self._clock.monotonic_s() + self._settings.impaired_interval_s
-        changed |= {i for i, health in impaired.items() if self._set_checks(i, health)}
+        self._news |= {i for i, health in impaired.items() if self._set_checks(i, health)}
         for instance_id, track in self._tracks.items():
             if track.checks == "impaired" and instance_id not in impaired and instance_id not in read:
                 _clear_checks(track)
-                changed.add(instance_id)
-        return changed
+                self._news.add(instance_id)
 
     def _set_checks(self, instance_id: str, health: MachineHealth) -> bool:
         track = self._tracks.get(instance_id)
@@ -311,13 +315,15 @@ class RegionObserver:
         impaired = None if track.impaired_s is None else now - timedelta(seconds=now_s - track.impaired_s)
         return Observed(machine, now - timedelta(seconds=now_s - track.started_s), track.checks, impaired)
 
-    def _completed(self, changed: set[str]) -> None:
+    def _completed(self) -> None:
         was_known = isinstance(self.poll_state(), Known)
         self._failures = 0
         self._complete_s = self._clock.monotonic_s()
         self._complete_at = self._clock.now()
         self._failure = Unknown(reasons.UNKNOWN, "no complete poll for too long")
-        self._listener.changed(changed if was_known else set(self._listener.expected()))
+        if not was_known:
+            self._news |= set(self._listener.expected())
+        self._tell_news()
         if not was_known:
             self._listener.reachability_changed()
 
@@ -327,8 +333,14 @@ class RegionObserver:
             log.warning("region not read", region=self.region, reason=error.kind.value, error=str(error))
         self._failure = failure
         self._failures += 1
+        self._tell_news()  # what the parts before the failed one showed, no later part will show as new
         if not isinstance(self.poll_state(), Known):
             self._listener.reachability_changed()
+
+    def _tell_news(self) -> None:
+        news, self._news = self._news, set()
+        if news:
+            self._listener.changed(news)
 
     def _interval_s(self) -> float:
         """Polls that fail come further apart, but not so far that an end of the trouble is missed for long."""
@@ -349,6 +361,14 @@ class RegionObserver:
                 await self._wake.wait()
         except TimeoutError:
             pass
+
+
+def _is_older(reply: Machine, known: Machine) -> bool:
+    """Whether a reply shows what was before that which is known: EC2 may answer from an older copy. Between two starts
+    (which move LaunchTime) a machine goes through its states in one direction only."""
+    if reply.launched_at != known.launched_at:
+        return reply.launched_at < known.launched_at
+    return _IN_ORDER.index(reply.state) < _IN_ORDER.index(known.state)
 
 
 def _take(track: _Track, machine: Machine, now_s: float) -> None:
