@@ -304,6 +304,9 @@ class Laws:
             for obj in self._objects.values()
         )
 
+    def open_launches(self) -> list[Launch]:
+        return [launch for launch in self.objects(Launch) if launch.status.state == "sealed"]
+
     def ended(self) -> list[str]:
         """Machines of ours that we ended."""
         return [one.instance_id for one in lives(self._world) if one.ended_by not in {"", WORLD, "ec2"}]
