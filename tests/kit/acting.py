@@ -39,7 +39,7 @@ def virtually(**fleet_options: Any) -> Callable[[Callable[[Act], Awaitable[None]
         def wrapped() -> None:
             run_virtual(run())
 
-        del wrapped.__wrapped__  # type: ignore[attr-defined]  # pytest would ask a fixture for the act
+        del wrapped.__wrapped__  # pytest would ask a fixture for the act
         return wrapped
 
     return decorate
