@@ -232,7 +232,11 @@ class Laws:
     def _take_in(self, event: KeyEvent) -> None:
         key = kinds.parse_store_key(event.key)
         self._objects.pop(event.key, None)
-        if key is None or event.kv is None:
+        if key is None:
+            return
+        if event.kv is None:
+            if key.kind is kinds.STACK:
+                self._paused_since_s.pop(key.name, None)
             return
         try:
             obj = decode_object(key.kind, event.kv.value, mod_revision=event.kv.mod_revision)

@@ -1,0 +1,428 @@
+"""Scenarios: what befalls a world, as plain data that can be printed, shrunk, and played again; and their player.
+
+A step is (seconds to wait, verb, arguments). A verb that finds nothing to act on does nothing. When all steps are played
+the faults end, the world must come to rest as it was written, and in the end all of it is deleted and must be gone.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+from tests.kit.acting import a_world
+from tests.kit.crash import Act, restart_dead, settled
+from tests.kit.fleet import REGION, layer_spec, stack_spec
+from tests.kit.laws import Laws
+from tests.kit.process import Process
+from tests.kit.virtual_time import run_virtual
+
+from strata.cloud.port import RunRequest
+from strata.errors import StoreError
+from strata.resources import kinds, tags
+from strata.resources.instance import Instance, Phase
+from strata.resources.layer import Layer
+from strata.resources.stack import Stack
+from strata.store.port import Delete, Put
+from strata_sim.controls import ids
+from strata_sim.faults import Fault
+from strata_sim.inprocess import SimulatedCloud
+from strata_sim.knobs import Limits
+from strata_sim.witness import live
+
+STACKS = ("shop", "blog")
+LAYERS = ("web", "db")
+DAEMONS = ("a", "b")
+REST_S = 3 * 3600.0
+GONE_S = 3600.0
+
+Step = tuple[float, str, tuple[Any, ...]]
+
+
+class Scenario(NamedTuple):
+    """`daemons`: how many processes; `healing`: what the layers do to a machine that fails."""
+
+    seed: int
+    daemons: int
+    healing: Literal["replace", "restart"]
+    steps: tuple[Step, ...]
+
+    def to_text(self) -> str:
+        return json.dumps(self, separators=(",", ":"))
+
+    @classmethod
+    def from_text(cls, text: str) -> "Scenario":
+        seed, daemons, healing, steps = json.loads(text)
+        return cls(seed, daemons, healing, tuple((wait, verb, tuple(arguments)) for wait, verb, arguments in steps))
+
+
+def play(scenario: Scenario) -> None:
+    """Play it to its end. Raises AssertionError for a broken law, or a world that does not come to rest."""
+    run_virtual(_play(scenario))
+
+
+async def _play(scenario: Scenario) -> None:
+    async with a_world(seed=scenario.seed) as act:
+        player = Player(act, scenario)
+        await player.begin()
+        for wait_s, verb, arguments in scenario.steps:
+            await player.wait(wait_s)
+            with contextlib.suppress(StoreError):  # a person who finds the store away gives up
+                done = getattr(player, f"do_{verb}")(*arguments)
+                if asyncio.iscoroutine(done):
+                    await done
+            act.laws.verify()
+        await player.end_faults()
+        await player.rest()
+        await player.delete_all()
+
+
+class Player:
+    """Knows the verbs. Those that last end by themselves, or when the faults end."""
+
+    def __init__(self, act: Act, scenario: Scenario) -> None:
+        self._act = act
+        self._fleet = act.fleet
+        self._person = act.fleet.person
+        self._controls = act.fleet.controls
+        self._scenario = scenario
+        self._later: dict[asyncio.TimerHandle, Callable[[], None]] = {}
+        self._poisoned: dict[str, bytes | None] = {}
+        self._foreign: set[str] = set()
+        self._deleted: set[tuple[str, str]] = set()
+
+    async def begin(self) -> None:
+        await self._settle_foreigners()
+        for name in DAEMONS[: self._scenario.daemons]:
+            self._act.processes.start(name)
+        for stack in STACKS:
+            await self._person.stack(stack)
+            for number, layer in enumerate(LAYERS):
+                await self._person.apply(kinds.LAYER, layer, self._layer(3 - number), stack)
+
+    async def wait(self, duration_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + duration_s
+        while True:
+            restart_dead(self._act.processes)
+            self._act.laws.verify()
+            if loop.time() >= until_s:
+                return
+            await asyncio.sleep(min(1.0, until_s - loop.time()))
+
+    # -- machines --------------------------------------------------------------------------------------------
+
+    def do_terminate(self, which: int) -> None:
+        self._on_machine(which, lambda one: self._controls.terminate(ids(one)))
+
+    def do_stop(self, which: int) -> None:
+        self._on_machine(which, lambda one: self._controls.stop(ids(one)))
+
+    def do_impair(self, which: int) -> None:
+        self._on_machine(which, lambda one: self._controls.impair(ids(one)))
+
+    def do_recover(self, which: int) -> None:
+        self._on_machine(which, lambda one: self._controls.heal(ids(one)))
+
+    def do_protect(self, which: int) -> None:
+        self._on_machine(which, lambda one: self._protect(one, protected=True))
+
+    def do_boots(self, fate: Any, count: int) -> None:
+        self._controls.boots(fate, count)
+
+    # -- EC2 -------------------------------------------------------------------------------------------------
+
+    def do_capacity(self, zone: str, count: int) -> None:
+        self._controls.capacity("t3.small", f"{REGION}{zone}", count)
+
+    def do_limit(self, count: int) -> None:
+        self._controls.limits(Limits(instances=count))
+
+    def do_lag(self, seconds: float, uneven: bool) -> None:  # noqa: FBT001 - data
+        self._controls.lag(seconds, uneven=uneven)
+
+    def do_latency(self, seconds: float) -> None:
+        self._fleet.world.latency_s = seconds
+
+    def do_fault(self, kind: Any, code: str, action: str, count: int) -> None:
+        actions = frozenset({action} if action else ())
+        self._controls.fault(Fault(kind, code=code, actions=actions, count=count))
+
+    def do_outage(self, kind: Any, code: str, duration_s: float) -> None:
+        """The whole region, until it is over."""
+        self._controls.fault(Fault(kind, code=code, count=None))
+        self._in(duration_s, self._controls.clear_faults)
+
+    def do_throttle(self, scale: float) -> None:
+        self._controls.throttle(scale)
+
+    # -- the store -------------------------------------------------------------------------------------------
+
+    def do_store_down(self, duration_s: float) -> None:
+        self._fleet.server.stop()
+        self._in(duration_s, self._fleet.server.start)
+
+    def do_compact(self) -> None:
+        self._fleet.server.compact(self._fleet.server.revision)
+
+    def do_lose_write_replies(self, daemon: int, count: int) -> None:
+        self._on_process(daemon, lambda process: process.store and process.store.lose_next_reply(count))
+
+    def do_lose_writes(self, daemon: int, count: int) -> None:
+        self._on_process(daemon, lambda process: process.store and process.store.lose_next_request(count))
+
+    def do_refuse_writes(self, daemon: int, count: int) -> None:
+        self._on_process(daemon, lambda process: process.store and process.store.refuse_next_write(count))
+
+    def do_full(self, daemon: int, duration_s: float) -> None:
+        def fill(process: Process) -> None:
+            if process.store is not None:
+                process.store.fill_up()
+                self._in(duration_s, process.store.make_room)
+
+        self._on_process(daemon, fill)
+
+    async def do_poison(self, kind: str, which: int, value: str) -> None:
+        """Something unreadable stands where an object stood, or where none is."""
+        if kind == "new":
+            key = kinds.INSTANCE.key(f"{LAYERS[0]}-{which}x", STACKS[which % 2])
+        else:
+            stored = await self._fleet.store.list(kinds.BY_PLURAL[kind].prefix())
+            if not stored.items:
+                return
+            key = stored.items[which % len(stored.items)].key
+        kv = await self._fleet.store.get(key)
+        if key in self._poisoned or (kind == "new" and kv is not None):
+            return
+        self._poisoned[key] = kv.value if kv else None
+        await self._fleet.store.txn([], [Put(key, value.encode())])
+
+    # -- processes -------------------------------------------------------------------------------------------
+
+    def do_kill(self, daemon: int, down_s: float) -> None:
+        name = DAEMONS[daemon % self._scenario.daemons]
+        if name in self._act.processes.running:
+            self._act.processes.kill(name)
+            self._in(down_s, lambda: self._start(name))
+
+    def do_freeze(self, daemon: int, duration_s: float) -> None:
+        def freeze(process: Process) -> None:
+            process.freeze()
+            self._in(duration_s, process.thaw)
+
+        self._on_process(daemon, freeze)
+
+    def do_cut_off(self, daemon: int, duration_s: float) -> None:
+        def cut_off(process: Process) -> None:
+            if process.store is not None:
+                process.store.cut_off()
+                self._in(duration_s, process.store.reconnect)
+
+        self._on_process(daemon, cut_off)
+
+    def do_clock(self, daemon: int, offset_s: float) -> None:
+        def turn(process: Process) -> None:
+            if process.daemon is not None:
+                process.daemon.clock.offset_s = offset_s
+
+        self._on_process(daemon, turn)
+
+    # -- people ----------------------------------------------------------------------------------------------
+
+    async def do_scale(self, stack: int, layer: int, count: int) -> None:
+        await self._edit_layer(STACKS[stack], LAYERS[layer], self._layer(count))
+
+    async def do_types(self, stack: int, layer: int, count: int) -> None:
+        spec = self._layer(count, instance={"types": ["t3.medium", "t3.small"]})
+        await self._edit_layer(STACKS[stack], LAYERS[layer], spec)
+
+    async def do_pause(self, stack: int) -> None:
+        await self._edit_stack(STACKS[stack], paused=True)
+
+    async def do_resume(self, stack: int) -> None:
+        await self._edit_stack(STACKS[stack])
+
+    async def do_delete_layer(self, stack: int, layer: int) -> None:
+        key = kinds.LAYER.key(LAYERS[layer], STACKS[stack])
+        if key not in self._poisoned:
+            await self._person.delete(kinds.LAYER, LAYERS[layer], STACKS[stack])
+
+    async def do_delete_stack(self, stack: int) -> None:
+        if kinds.STACK.key(STACKS[stack]) not in self._poisoned:
+            await self._person.delete(kinds.STACK, STACKS[stack])
+
+    async def do_delete_slot(self, which: int) -> None:
+        """A person deletes one slot; its layer makes another."""
+        await self._on_slot(which, lambda slot: self._delete_slot(slot))
+
+    async def do_hand_made(self, stack: int, power: str) -> None:
+        key = kinds.INSTANCE.key("mine", STACKS[stack])
+        if key not in self._poisoned and not await self._is_going(STACKS[stack], key):
+            spec = {"layers": [LAYERS[0]], "power": power}
+            await self._person.apply(kinds.INSTANCE, "mine", spec, STACKS[stack])
+
+    async def do_strip(self, which: int) -> None:
+        """Somebody takes a slot out of the store by hand, finalizers and all."""
+        await self._on_slot(which, self._strip)
+
+    # -- the end ---------------------------------------------------------------------------------------------
+
+    async def end_faults(self) -> None:
+        """From here on nothing goes wrong any more. What nobody could mend is mended."""
+        for timer, change in self._later.items():
+            timer.cancel()
+            change()
+        self._later.clear()
+        for process in self._act.processes.running.values():
+            process.thaw()
+            if process.store is not None:
+                process.store.reconnect()
+                process.store.make_room()
+        self._fleet.server.start()
+        self._fleet.world.latency_s = 0.0
+        self._controls.clear_faults()
+        self._controls.lag(0)
+        self._controls.throttle(None)
+        self._controls.limits(Limits())
+        for zone in "abc":
+            self._controls.capacity("t3.small", f"{REGION}{zone}", None)
+        self._fleet.world.region(REGION).knobs.boots.fates.clear()
+        for one in live(self._fleet.world):
+            self._protect(one.id, protected=False)
+            self._controls.heal(ids(one.id))
+            if one.fate == "stuck":
+                self._controls.terminate(ids(one.id))
+        await self._take_poison_away()
+        for stack in STACKS:
+            await self._edit_stack(stack)
+
+    async def rest(self) -> None:
+        """Laws 1 and 8: all that is written is so, nothing else is there, nothing moves any more."""
+        act, limit_s = self._act, asyncio.get_running_loop().time() + REST_S
+        while why := _unrest(act.laws):
+            assert asyncio.get_running_loop().time() < limit_s, f"no rest {REST_S:.0f} s after the last fault: {why}"
+            await self.wait(5.0)
+        await settled(act, within_s=REST_S)
+        why = _unrest(act.laws)
+        assert not why, f"rested, and then: {why}"
+
+    async def delete_all(self) -> None:
+        for stack in STACKS:
+            await self._person.delete(kinds.STACK, stack)
+        for _ in range(int(GONE_S / 5)):
+            left = [one.metadata.name for one in self._act.laws.objects(Stack)]
+            if not left and not self._ours():
+                break
+            await self.wait(5.0)
+        else:
+            raise AssertionError(f"not gone {GONE_S:.0f} s after the delete: {left}, {self._ours()}")
+        await settled(self._act)
+
+    # -- parts -----------------------------------------------------------------------------------------------
+
+    def _layer(self, count: int, **changes: Any) -> dict[str, Any]:
+        healing = {"action": self._scenario.healing, "impairedAfter": "2m", "startDeadline": "4m"}
+        return layer_spec(count, healing=healing) | changes
+
+    async def _settle_foreigners(self) -> None:
+        """Machines of others: without any of our tags, and with another cluster's."""
+        cloud = SimulatedCloud(self._fleet.world, REGION, caller="foreign")
+        theirs = [{"Key": tags.CLUSTER, "Value": "another"}, {"Key": tags.STACK, "Value": STACKS[0]}]
+        image = "ami-0deb12000000000a1"
+        for number, tag_list in enumerate(([{"Key": "Name", "Value": "web-1"}], theirs)):
+            parameters = {
+                "ImageId": image,
+                "InstanceType": "t3.small",
+                "SubnetId": "subnet-0a",
+                "TagSpecifications": [{"ResourceType": "instance", "Tags": tag_list}],
+            }
+            made = await cloud.run_instances(RunRequest(f"foreign-{number}", parameters, 2))
+            self._foreign |= {one.instance_id for one in made}
+
+    def _ours(self) -> list[str]:
+        return [one.id for one in live(self._fleet.world) if one.id not in self._foreign]
+
+    def _on_machine(self, which: int, change: Callable[[str], object]) -> None:
+        machines = self._ours()
+        if machines:
+            change(machines[which % len(machines)])
+
+    def _protect(self, instance_id: str, *, protected: bool) -> None:
+        self._fleet.world.region(REGION).instances[instance_id].protected = protected
+
+    def _on_process(self, daemon: int, change: Callable[[Process], object]) -> None:
+        process = self._act.processes.running.get(DAEMONS[daemon % self._scenario.daemons])
+        if process is not None and not process.dead:
+            change(process)
+
+    def _start(self, name: str) -> None:
+        if name not in self._act.processes.running:
+            self._act.processes.start(name)
+
+    def _in(self, delay_s: float, change: Callable[[], None]) -> None:
+        def now() -> None:
+            del self._later[timer]
+            change()
+
+        timer = asyncio.get_running_loop().call_later(delay_s, now)
+        self._later[timer] = change
+
+    async def _on_slot(self, which: int, change: Callable[[Instance], Awaitable[None]]) -> None:
+        slots = sorted(self._act.laws.objects(Instance), key=lambda slot: slot.metadata.uid)
+        if slots:
+            await change(slots[which % len(slots)])
+
+    async def _delete_slot(self, slot: Instance) -> None:
+        await self._person.delete(kinds.INSTANCE, slot.metadata.name, slot.metadata.namespace)
+
+    async def _strip(self, slot: Instance) -> None:
+        await self._fleet.store.txn([], [Delete(kinds.INSTANCE.key(slot.metadata.name, slot.metadata.namespace))])
+
+    async def _is_going(self, stack: str, key: str) -> bool:
+        """What is being deleted, or whose stack is, cannot be written to."""
+        found = [one for one in self._act.laws.objects(Stack) if one.metadata.name == stack]
+        if not found or found[0].metadata.deleting:
+            return True
+        kv = await self._fleet.store.get(key)
+        return kv is not None and "deletionTimestamp" in msgspec.json.decode(kv.value)["metadata"]
+
+    async def _edit_layer(self, stack: str, layer: str, spec: dict[str, Any]) -> None:
+        key = kinds.LAYER.key(layer, stack)
+        if key not in self._poisoned and not await self._is_going(stack, key):
+            await self._person.apply(kinds.LAYER, layer, spec, stack)
+
+    async def _edit_stack(self, stack: str, **changes: Any) -> None:
+        """A stack that is being deleted can be paused and resumed all the same."""
+        key = kinds.STACK.key(stack)
+        if key not in self._poisoned and await self._fleet.store.get(key) is not None:
+            await self._person.apply(kinds.STACK, stack, stack_spec(**changes))
+
+    async def _take_poison_away(self) -> None:
+        for key, value in self._poisoned.items():
+            await self._fleet.store.txn([], [Delete(key) if value is None else Put(key, value)])
+        self._poisoned.clear()
+
+
+def _unrest(laws: Laws) -> str:
+    """What is not yet as it is written; "" for nothing."""
+    for stack in laws.objects(Stack):
+        if stack.metadata.deleting:
+            return f"stack {stack.metadata.name} is being deleted"
+    for layer in laws.objects(Layer):
+        if layer.metadata.deleting:
+            return f"layer {layer.metadata.name} is being deleted"
+        slots = [
+            one
+            for one in laws.objects(Instance)
+            if one.metadata.namespace == layer.metadata.namespace and one.spec.layers[0] == layer.metadata.name
+        ]
+        own = [one for one in slots if one.spec.availability == "layer"]
+        if len(own) != layer.spec.capacity.always:
+            return f"{layer.metadata.name} has {len(own)} slots, {layer.spec.capacity.always} are wanted"
+        for slot in slots:
+            wanted = Phase.STOPPED if slot.spec.power == "stopped" else Phase.ONLINE
+            if slot.metadata.deleting or slot.status.phase != wanted:
+                return f"{slot.metadata.name} is {slot.status.phase}"
+    leaks = laws.leaks()
+    return f"nobody's: {', '.join(leaks)}" if leaks else ""

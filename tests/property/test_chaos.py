@@ -1,0 +1,122 @@
+"""The laws under everything at once: machines lost, EC2 and the store failing, daemons dying, people editing.
+
+A failure prints a scenario and the command that plays it again. STRATA_EXAMPLES=1000 makes a soak of it, with other
+examples each time.
+"""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+from tests.kit.acting import hush
+from tests.kit.scenario import Scenario, Step, play
+
+EXAMPLES = int(os.environ.get("STRATA_EXAMPLES", "40"))
+REPLAY = "STRATA_REPLAY"
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(0 if "STRATA_EXAMPLES" in os.environ else 600)]
+
+_machine = st.tuples(st.integers(0, 9))
+_daemon = st.integers(0, 1)
+_stack = st.integers(0, 1)
+_layer = st.integers(0, 1)
+_outage_s = st.sampled_from([3.0, 12.0, 20.0, 70.0, 400.0])
+_poison = st.sampled_from(["{", "[]", '{"metadata": {"name": "x"}, "spec": {"layers": []}}', '{"spec": 7}'])
+_mutating = st.sampled_from(["RunInstances", "TerminateInstances", "StartInstances", "CreateTags"])
+_reading = st.sampled_from(["DescribeInstances", "DescribeInstanceStatus", "GetParameters", "DescribeImages"])
+_codes = st.sampled_from(
+    ["InternalError", "RequestLimitExceeded", "UnauthorizedOperation", "RequestExpired", "InsufficientInstanceCapacity"]
+)
+_wide_codes = st.sampled_from(["AuthFailure", "RequestExpired", "RequestLimitExceeded", "InternalError"])
+
+VERBS = {
+    "terminate": _machine,
+    "stop": _machine,
+    "impair": _machine,
+    "recover": _machine,
+    "protect": _machine,
+    "boots": st.tuples(st.sampled_from(["terminated", "impaired", "stuck"]), st.integers(1, 3)),
+    "capacity": st.tuples(st.sampled_from("abc"), st.integers(0, 1)),
+    "limit": st.tuples(st.integers(0, 8)),
+    "lag": st.tuples(st.sampled_from([5.0, 40.0, 150.0]), st.booleans()),
+    "latency": st.tuples(st.sampled_from([0.2, 3.0])),
+    "fault": st.one_of(
+        st.tuples(st.just("lose-reply"), st.just(""), _mutating, st.integers(1, 3)),
+        st.tuples(st.just("error-after"), st.just("InternalError"), _mutating, st.integers(1, 3)),
+        st.tuples(st.just("refuse"), _codes, _mutating, st.integers(1, 4)),
+        st.tuples(st.just("refuse"), _wide_codes, _reading, st.integers(1, 6)),
+        st.tuples(st.just("refuse"), st.just("IdempotentParameterMismatch"), st.just("RunInstances"), st.just(2)),
+    ),
+    "outage": st.one_of(
+        st.tuples(st.just("unreachable"), st.just(""), _outage_s), st.tuples(st.just("refuse"), _wide_codes, _outage_s)
+    ),
+    "throttle": st.tuples(st.sampled_from([0.02, 0.2])),
+    "store_down": st.tuples(_outage_s),
+    "compact": st.just(()),
+    "lose_write_replies": st.tuples(_daemon, st.integers(1, 4)),
+    "lose_writes": st.tuples(_daemon, st.integers(1, 4)),
+    "refuse_writes": st.tuples(_daemon, st.integers(1, 4)),
+    "full": st.tuples(_daemon, _outage_s),
+    "poison": st.tuples(st.sampled_from(["instances", "layers", "stacks", "new"]), st.integers(0, 9), _poison),
+    "kill": st.tuples(_daemon, st.sampled_from([1.0, 60.0, 2000.0])),
+    "freeze": st.tuples(_daemon, _outage_s),
+    "cut_off": st.tuples(_daemon, _outage_s),
+    "clock": st.tuples(_daemon, st.sampled_from([-240.0, 0.0, 240.0])),
+    "scale": st.tuples(_stack, _layer, st.integers(0, 5)),
+    "types": st.tuples(_stack, _layer, st.integers(1, 4)),
+    "pause": st.tuples(_stack),
+    "resume": st.tuples(_stack),
+    "delete_layer": st.tuples(_stack, _layer),
+    "delete_stack": st.tuples(_stack),
+    "delete_slot": _machine,
+    "hand_made": st.tuples(_stack, st.sampled_from(["running", "stopped"])),
+    "strip": _machine,
+}
+
+_waits_s = st.sampled_from([0.0, 0.02, 0.1, 0.6, 2.0, 7.0, 30.0, 130.0, 400.0])
+
+
+@st.composite
+def _step(draw: st.DrawFn) -> Step:
+    verb = draw(st.sampled_from(sorted(VERBS)))
+    return (draw(_waits_s), verb, draw(VERBS[verb]))
+
+
+scenarios = st.builds(
+    Scenario,
+    seed=st.integers(0, 10_000),
+    daemons=st.integers(1, 2),
+    healing=st.sampled_from(["replace", "restart"]),
+    steps=st.lists(_step(), min_size=1, max_size=12).map(tuple),
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quiet() -> Iterator[None]:
+    hush()
+    yield
+    structlog.reset_defaults()
+
+
+@settings(
+    max_examples=EXAMPLES,
+    derandomize="STRATA_EXAMPLES" not in os.environ,
+    deadline=None,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(scenarios)
+def test_the_laws_hold_and_the_world_comes_to_rest_whatever_befalls_it(scenario: Scenario) -> None:
+    again = f"{REPLAY}='{scenario.to_text()}' make test ARGS='tests/property/test_chaos.py -k again'"
+    note(f"play it again: {again}")
+    play(scenario)
+
+
+def test_a_scenario_is_played_again() -> None:
+    """Plays what the variable STRATA_REPLAY holds; without it the shortest scenario there is."""
+    text = os.environ.get(REPLAY)
+    play(Scenario.from_text(text) if text else Scenario(0, 1, "replace", ((0.0, "terminate", (0,)),)))
