@@ -1,22 +1,36 @@
 """The HTTP client: requests to one server, its JSON answers, its Status errors, and its streams line by line.
 
-Owns the connection, TLS and credentials. Never decides what to do about an error: it raises (see failures). Only what
-is certain to be harmless is sent twice: a GET that broke on its way, anything that the server put off (429).
+Owns the connection, TLS, credentials, and how long a call may take. Never decides what to do about an error: it raises
+(see failures). Only what is certain to be harmless is sent twice: a GET that broke on its way or that the server cannot
+answer now (503), anything that it put off (429).
 """
 
 import http.client
 import json
+import math
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, MaxRetryError, NewConnectionError, SSLError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    MaxRetryError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+    SSLError,
+)
 
 from strata.cli.failures import ApiFailure, LostAnswer, StreamBroken, Unreachable
 from strata.cli.kubeconfig import Connection
+from strata.cli.pausing import pause
+from strata.clock import Clock, SystemClock
 from strata.errors import Cause
 
 Json = dict[str, Any]
@@ -27,33 +41,52 @@ MERGE_PATCH = "application/merge-patch+json"
 
 _CONNECT_S = 5.0
 _PAGE = 500  # objects a page, as kubectl asks
-_READS = urllib3.Retry(
-    total=3, connect=0, read=1, redirect=2, status=2, backoff_factor=0.2, status_forcelist=(429, 503)
+_PUT_OFF_S = 5.0  # so long a server that says "later" is asked again, then its own words are told
+_LATER_S = 1.0  # where it does not say how much later
+_SHORTEST_S = 0.01
+_CHUNK_BYTES = 65_536
+# Redirects alone: what is tried again, and for how long, is decided here, where the whole call's time is known.
+_REDIRECTS = urllib3.Retry(
+    total=2, connect=0, read=0, redirect=2, status=0, other=0, respect_retry_after_header=False, raise_on_status=False
 )
-_WRITES = urllib3.Retry(
-    total=3,
-    connect=0,
-    other=0,
-    read=0,
-    redirect=2,
-    status=2,
-    backoff_factor=0.2,
-    status_forcelist=(429,),
-    allowed_methods=None,
-)
-_STREAMS = urllib3.Retry(
-    total=2, connect=0, read=0, redirect=2, status=0
-)  # a watch tries again by itself, and knows where
 # The request certainly never reached the server.
 _NOT_SENT = (NewConnectionError, ConnectTimeoutError, SSLError)
+_BROKE = (ProtocolError, ReadTimeoutError)
+_UNKNOWN_PATH = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
+_CLOCK = SystemClock()
+_POOL = re.compile(r"^\w+Pool\([^)]*\): |<[^>]* object at 0x[0-9a-f]+>: ")  # urllib3's names for its own objects
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What is asked, and until when: with all its tries, and while the server says "later"."""
+
+    method: str
+    path: str
+    accept: str
+    body: Json | None = None
+    content_type: str = ""
+    deadline_s: float = math.inf
+    put_off_until_s: float = math.inf
+
+    def may_wait(self, code: int) -> bool:
+        """Whether this answer means that nothing was done, and that asking again may help."""
+        unavailable = code == HTTPStatus.SERVICE_UNAVAILABLE and self.method == "GET"
+        return unavailable or code == HTTPStatus.TOO_MANY_REQUESTS
+
+
+class _NotWhole(HTTPError):  # noqa: N818 - leaves this module as a failure
+    """An answer that trickles is never silent, and never whole."""
 
 
 class Client:
-    """One server. `timeout_s` bounds the silence before an answer; None waits for ever."""
+    """One server. `timeout_s` bounds every call from its start to the end of its answer, with all tries and all pages;
+    None waits for ever. A stream is bounded by its silence instead."""
 
-    def __init__(self, connection: Connection, *, timeout_s: float | None) -> None:
+    def __init__(self, connection: Connection, *, timeout_s: float | None, clock: Clock = _CLOCK) -> None:
         self.connection = connection
-        self._timeout = urllib3.Timeout(connect=min(_CONNECT_S, timeout_s or _CONNECT_S), read=timeout_s)
+        self._timeout_s = math.inf if timeout_s is None else timeout_s
+        self._clock = clock
         self._pool = _pool(connection)
         self._headers = {"User-Agent": "strata-cli"}
         # As kubectl: a token is never said over a connection that everybody on the way can read.
@@ -61,27 +94,28 @@ class Client:
             self._headers["Authorization"] = f"Bearer {connection.token}"
 
     def get(self, path: str, *, query: Mapping[str, str] | None = None, accept: str = JSON) -> Json:
-        return self._ask("GET", path, query=query, accept=accept)
+        return self._answer(self._call("GET", path, accept=accept), query)
 
     def create(self, path: str, body: Json, *, query: Mapping[str, str] | None = None) -> Json:
-        return self._ask("POST", path, query=query, body=body, content_type=JSON)
+        return self._answer(self._call("POST", path, body=body, type_=JSON), query)
 
     def patch(self, path: str, body: Json, *, query: Mapping[str, str] | None = None) -> Json:
         """Send a JSON merge patch."""
-        return self._ask("PATCH", path, query=query, body=body, content_type=MERGE_PATCH)
+        return self._answer(self._call("PATCH", path, body=body, type_=MERGE_PATCH), query)
 
     def delete(self, path: str, *, query: Mapping[str, str] | None = None) -> Json:
         body = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
-        return self._ask("DELETE", path, query=query, body=body, content_type=JSON)
+        return self._answer(self._call("DELETE", path, body=body, type_=JSON), query)
 
     def list(self, path: str, *, query: Mapping[str, str] | None = None, accept: str = JSON) -> Json:
         """A complete list or Table, page after page; in one answer if the pages expire on the way."""
+        call = self._call("GET", path, accept=accept)
         try:
-            return self._pages(path, {**(query or {}), "limit": str(_PAGE)}, accept)
+            return self._pages(call, {**(query or {}), "limit": str(_PAGE)})
         except ApiFailure as failure:
             if not failure.expired:
                 raise
-            return self.get(path, query=query, accept=accept)
+            return self._answer(call, query)
 
     def stream(self, path: str, *, query: Mapping[str, str], accept: str = JSON, silence_s: float) -> Iterator[Json]:
         """The lines of a watch, until the server ends it.
@@ -92,71 +126,99 @@ class Client:
         """
         timeout = urllib3.Timeout(connect=_CONNECT_S, read=silence_s)
         try:
-            response = self._request("GET", path, query=query, accept=accept, timeout=timeout, retries=_STREAMS)
-            with closing(response):
+            with closing(self._send(_Call("GET", path, accept), query, timeout)) as response:
                 if response.status >= HTTPStatus.BAD_REQUEST:
                     raise _failure(response.status, response.read())
                 yield from _lines(response)
         except HTTPError as error:
             raise StreamBroken(_words(_root(error))) from error
 
-    def _pages(self, path: str, query: Mapping[str, str], accept: str) -> Json:
-        page = whole = self.get(path, query=query, accept=accept)
+    def _call(
+        self, method: str, path: str, *, accept: str = JSON, body: Json | None = None, type_: str = ""
+    ) -> "_Call":
+        now_s = self._clock.monotonic_s()
+        return _Call(method, path, accept, body, type_, now_s + self._timeout_s, now_s + _PUT_OFF_S)
+
+    def _pages(self, call: "_Call", query: Mapping[str, str]) -> Json:
+        page = whole = self._answer(call, query)
         while token := page.get("metadata", {}).get("continue"):
-            page = self.get(path, query={**query, "continue": token}, accept=accept)
+            page = self._answer(call, {**query, "continue": token})
             for part in ("items", "rows"):
                 if part in page:
                     whole[part] = [*(whole.get(part) or []), *page[part]]
         return whole
 
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None,
-        accept: str = JSON,
-        body: Json | None = None,
-        content_type: str = "",
-    ) -> Json:
-        try:
-            response = self._request(method, path, query=query, accept=accept, body=body, content_type=content_type)
-        except HTTPError as error:
-            raise self._lost(method, path, _root(error)) from error
-        if response.status >= HTTPStatus.BAD_REQUEST:
-            raise _failure(response.status, response.data)
-        answer = _object(response.data)
-        if answer is None:
-            raise Unreachable(self.connection.url, self.connection.source, "what answers there is not a Strata server")
+    def _answer(self, call: "_Call", query: Mapping[str, str] | None) -> Json:
+        code, data = self._asked(call, query)
+        answer = _object(data)
+        if code >= HTTPStatus.BAD_REQUEST:
+            if (
+                code in _UNKNOWN_PATH and (answer or {}).get("kind") != "Status"
+            ):  # a kind or an object missing is told so
+                raise self._stranger(f"it answers HTTP {code} to {call.path}")
+            raise _failure(code, data)
+        if answer is None or not _is_shaped(call.path, answer):
+            raise self._stranger(f"its answer to {call.path} is not of the API")
         return answer
 
-    def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None,
-        accept: str,
-        body: Json | None = None,
-        content_type: str = "",
-        timeout: urllib3.Timeout | None = None,
-        retries: urllib3.Retry | None = None,
+    def _asked(self, call: "_Call", query: Mapping[str, str] | None) -> tuple[int, bytes]:
+        """Ask until there is an answer that is not "later", or the time for that is over."""
+        broke = False
+        while True:
+            try:
+                code, data, later_s = self._exchange(call, query)
+            except HTTPError as error:
+                again = call.method == "GET" and not broke and isinstance(_root(error), _BROKE)
+                if not again or self._left_s(call) <= 0:
+                    raise self._lost(call, _root(error)) from error
+                broke = True
+                continue
+            end_s = min(call.put_off_until_s, call.deadline_s)
+            if not call.may_wait(code) or self._clock.monotonic_s() + later_s > end_s:
+                return code, data
+            pause(later_s)
+
+    def _exchange(self, call: "_Call", query: Mapping[str, str] | None) -> tuple[int, bytes, float]:
+        """One request and its whole answer: the code, the body, and how much later it wants to be asked again."""
+        left_s = max(self._left_s(call), _SHORTEST_S)
+        bound_s = None if left_s == math.inf else left_s
+        with closing(
+            self._send(call, query, urllib3.Timeout(connect=min(_CONNECT_S, left_s), read=bound_s))
+        ) as response:
+            parts: list[bytes] = []
+            while part := response.read1(_CHUNK_BYTES):
+                parts.append(part)
+                if self._left_s(call) <= 0:
+                    raise _NotWhole("its answer was not whole in time")
+            response.release_conn()
+            return response.status, b"".join(parts), _later_s(response.headers.get("Retry-After"))
+
+    def _left_s(self, call: "_Call") -> float:
+        return call.deadline_s - self._clock.monotonic_s()
+
+    def _send(
+        self, call: "_Call", query: Mapping[str, str] | None, timeout: urllib3.Timeout
     ) -> urllib3.BaseHTTPResponse:
-        content = {"Content-Type": content_type} if content_type else {}
+        content = {"Content-Type": call.content_type} if call.content_type else {}
         return self._pool.request(
-            method,
-            self.connection.url + path + (f"?{urlencode(query)}" if query else ""),
-            body=None if body is None else json.dumps(body).encode(),
-            headers={**self._headers, **content, "Accept": accept},
-            timeout=timeout or self._timeout,
-            retries=retries or (_READS if method == "GET" else _WRITES),
-            preload_content=retries is not _STREAMS,  # so that a body that breaks is tried again as well
+            call.method,
+            self.connection.url + call.path + (f"?{urlencode(query)}" if query else ""),
+            body=None if call.body is None else json.dumps(call.body).encode(),
+            headers={**self._headers, **content, "Accept": call.accept},
+            timeout=timeout,
+            retries=_REDIRECTS,
+            preload_content=False,
         )
 
-    def _lost(self, method: str, path: str, cause: BaseException) -> Unreachable | LostAnswer:
-        if method == "GET" or isinstance(cause, _NOT_SENT):
+    def _stranger(self, why: str) -> Unreachable:
+        return Unreachable(
+            self.connection.url, self.connection.source, f"what answers there is not a Strata server: {why}"
+        )
+
+    def _lost(self, call: "_Call", cause: BaseException) -> Unreachable | LostAnswer:
+        if call.method == "GET" or isinstance(cause, _NOT_SENT):
             return Unreachable(self.connection.url, self.connection.source, _words(cause))
-        return LostAnswer(f"{method} {path}", _words(cause))
+        return LostAnswer(f"{call.method} {call.path}", _words(cause), _looking(call))
 
 
 def _pool(connection: Connection) -> urllib3.PoolManager:
@@ -216,6 +278,31 @@ def _root(error: HTTPError) -> BaseException:
 def _words(cause: BaseException) -> str:
     """What went wrong, without urllib3's object names."""
     original = cause.__cause__ or cause.__context__
+    if isinstance(cause, ReadTimeoutError):
+        return "it gave no answer in time"
+    if isinstance(cause, ConnectTimeoutError) and not isinstance(cause, NewConnectionError):
+        return "no connection came about in time"
     if isinstance(original, OSError) and original.strerror:
         return original.strerror.lower()
-    return str(cause).rpartition(": ")[2] if isinstance(cause, NewConnectionError) else str(cause)
+    if isinstance(cause, ProtocolError):
+        return "the connection broke before the answer was whole"
+    return str(cause).rpartition(": ")[2] if isinstance(cause, NewConnectionError) else _POOL.sub("", str(cause))
+
+
+def _later_s(text: str | None) -> float:
+    """Retry-After in seconds; a date is not waited for."""
+    return min(max(float(text), _SHORTEST_S), _PUT_OFF_S) if text and text.isdigit() else _LATER_S
+
+
+def _is_shaped(path: str, answer: Json) -> bool:
+    """Whether this is what an API server says: an object, a list or a Table."""
+    return not path.startswith("/api") or isinstance(answer.get("kind") or answer.get("items"), str | list)
+
+
+def _looking(call: _Call) -> str:
+    """The command that shows what came of a write."""
+    if call.path.startswith("/strata/"):
+        return "strata orphans list"
+    made = ((call.body or {}).get("metadata") or {}).get("name") if call.method == "POST" else None
+    *before, plural, name = (f"{call.path}/{made}" if made else call.path).split("/")
+    return f"strata get {plural} {name}" + (f" -n {before[-1]}" if "namespaces" in before else "")

@@ -2,7 +2,7 @@
 
 CliFailure             the command could not do what was asked
   Unreachable          no server answered: which URL, where that URL came from, what to do
-  LostAnswer           the request may have been carried out: the connection broke before the answer
+  LostAnswer           the request may have been carried out: its answer was lost, or did not come in time
   ApiFailure           the server answered with a Status error; carries every cause
   TimedOut             what was waited for did not happen in time
 StreamBroken           a watch ended other than by the server's own closing of it; never seen by people
@@ -30,9 +30,10 @@ class Unreachable(CliFailure):
 class LostAnswer(CliFailure):
     """The request was sent, and its answer never came."""
 
-    def __init__(self, request: str, why: str) -> None:
+    def __init__(self, request: str, why: str, looking: str) -> None:
         super().__init__(
-            f"{request}: the connection broke before the answer came ({why}); whether it was done is unknown"
+            f"{request}: {why}; whether it was done is unknown\n"
+            f"Look with `{looking}`. `strata apply` may be repeated without harm."
         )
 
 

@@ -60,7 +60,11 @@ def global_options(*, hidden: bool) -> list[click.Option]:
         option("--server", metavar="URL", help="The server's address (STRATA_SERVER)."),
         option("--kubeconfig", metavar="FILE", help="A kubeconfig file (STRATA_KUBECONFIG, KUBECONFIG)."),
         option("--context", metavar="NAME", help="Which of the kubeconfig's contexts."),
-        option("--request-timeout", metavar="TIME", help="Longest silence before an answer: 30s, 5m; 0 is for ever."),
+        option(
+            "--request-timeout",
+            metavar="TIME",
+            help="How long a request may take, with its retries: 30s, 5m; 0 is for ever.",
+        ),
         option("--no-color", is_flag=True, help="No colours, as with NO_COLOR."),
     ]
 

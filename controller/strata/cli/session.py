@@ -5,7 +5,6 @@ Commands get a Session and nothing else from outside. Everything is made when it
 
 import os
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from strata.cli.failures import CliFailure
 from strata.cli.kubeconfig import Connection, resolve
+from strata.cli.pausing import pause as sleep
 from strata.clock import Clock, SystemClock
 from strata.resources.duration import parse_duration
 
@@ -20,11 +20,7 @@ if TYPE_CHECKING:  # urllib3 is a third of the start-up time; `strata --help` do
     from strata.cli.client import Client
     from strata.cli.kinds import Catalog, ResourceType
 
-_ANSWER_S = 60.0  # the longest silence before an answer, where --request-timeout does not say another
-
-
-def _sleep(seconds: float) -> None:
-    threading.Event().wait(seconds)
+_ANSWER_S = 60.0  # how long a call may take, where --request-timeout does not say another
 
 
 @dataclass
@@ -34,7 +30,7 @@ class Session:
     options: dict[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     clock: Clock = field(default_factory=SystemClock)
-    pause: Callable[[float], None] = _sleep
+    pause: Callable[[float], None] = sleep
 
     @cached_property
     def connection(self) -> Connection:
@@ -50,7 +46,7 @@ class Session:
     def client(self) -> "Client":
         from strata.cli.client import Client  # noqa: PLC0415 - see TYPE_CHECKING above
 
-        return Client(self.connection, timeout_s=self._answer_s())
+        return Client(self.connection, timeout_s=self._answer_s(), clock=self.clock)
 
     @cached_property
     def catalog(self) -> "Catalog":

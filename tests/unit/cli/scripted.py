@@ -4,9 +4,10 @@ import json
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,7 +17,7 @@ Json = dict[str, Any]
 @dataclass
 class Answer:
     """One answer. `lines` make it a stream; `cut` ends it as a broken connection does, after `tail`, which is no
-    whole line."""
+    whole line. `wait_s` passes before it, and `drip_s` after each of its bytes."""
 
     body: Json | None = None
     code: int = 200
@@ -25,6 +26,8 @@ class Answer:
     cut: bool = False
     raw: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    wait_s: float = 0
+    drip_s: float = 0
 
 
 @dataclass
@@ -34,6 +37,7 @@ class Asked:
     query: dict[str, str]
     headers: dict[str, str]
     body: Json | None
+    port: int
 
 
 @dataclass
@@ -63,6 +67,13 @@ def playing(*answers: Answer, tls: ssl.SSLContext | None = None) -> Iterator[Scr
         thread.join()
 
 
+def _write(to: BufferedIOBase, data: bytes, drip_s: float) -> None:
+    with suppress(BrokenPipeError, ConnectionResetError):  # who asked lost patience
+        for piece in [bytes([byte]) for byte in data] if drip_s else [data]:
+            to.write(piece)
+            threading.Event().wait(drip_s)
+
+
 def _handler(script: Script) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -75,13 +86,14 @@ def _handler(script: Script) -> type[BaseHTTPRequestHandler]:
             body = json.loads(self.rfile.read(length)) if length else None
             url = urlsplit(self.path)
             query = {key: values[0] for key, values in parse_qs(url.query).items()}
-            script.asked.append(Asked(self.command, url.path, query, dict(self.headers), body))
+            script.asked.append(Asked(self.command, url.path, query, dict(self.headers), body, self.client_address[1]))
             if not script.answers:
                 self.close_connection = True
                 return
             self._answer(script.answers.pop(0))
 
         def _answer(self, answer: Answer) -> None:
+            threading.Event().wait(answer.wait_s)
             self.send_response(answer.code)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
@@ -89,7 +101,7 @@ def _handler(script: Script) -> type[BaseHTTPRequestHandler]:
                 data = answer.raw if answer.raw is not None else json.dumps(answer.body).encode()
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
-                self.wfile.write(data)
+                _write(self.wfile, data, answer.drip_s)
                 return
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
