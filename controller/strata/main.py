@@ -22,11 +22,12 @@ from strata.engine.loop_watch import LoopWatch
 from strata.errors import NotLeader, StoreUnavailable, StrataError
 from strata.logs import LEVELS, LogFormat, configure
 from strata.metrics import DaemonMetrics
-from strata.readiness import checks
+from strata.readiness import checks, waiting_checks
 from strata.reconcile.controller import Controller
 from strata.reconcile.identity import FileWitness
 from strata.server.app import create_app
 from strata.server.listen import bind, serve
+from strata.server.waiting import create_waiting_app
 from strata.settings import ControllerSettings
 from strata.store.etcd.settings import EtcdSettings
 from strata.store.port import Store
@@ -195,7 +196,32 @@ async def run_daemon(settings: ServerSettings) -> None:
                 await _serve(settings, store, clock, rng)
         except StoreUnavailable as error:
             log.warning("etcd cannot be reached", endpoints=settings.etcd.endpoints, error=str(error))
-            await asyncio.sleep(_RETRY_ETCD_S)
+            await _wait_for_etcd(settings, clock, rng, str(error))
+
+
+async def _wait_for_etcd(settings: ServerSettings, clock: Clock, rng: random.Random, reason: str) -> None:
+    """Return once etcd answers. Meanwhile who watches us sees that we live, wait, and for what."""
+    app = create_waiting_app(lambda: waiting_checks(f"etcd cannot be reached: {reason}"))
+    try:
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(serve(app, settings.host, settings.port), name="waiting room")
+            while True:
+                await asyncio.sleep(_RETRY_ETCD_S)
+                if await _etcd_answers(settings.etcd, clock, rng):
+                    break
+            waiting.cancel()
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+
+
+async def _etcd_answers(settings: EtcdSettings, clock: Clock, rng: random.Random) -> bool:
+    from strata.store.etcd.store import open_etcd  # noqa: PLC0415 - gRPC is imported where it is needed
+
+    try:
+        async with open_etcd(settings, clock, rng):
+            return True
+    except StoreUnavailable:
+        return False
 
 
 async def _serve(settings: ServerSettings, store: Store, clock: Clock, rng: random.Random) -> None:

@@ -3,11 +3,11 @@
 from strata.reconcile.controller import Controller
 from strata.server.context import HealthCheck
 
-_STALE_S = 30.0
+_STALE_S = 15.0  # three signs of life missed
 
 
 def checks(controller: Controller) -> list[HealthCheck]:
-    """The store's cache must be fresh. That another daemon leads is no fault; that a reconciler is unwell is one."""
+    """The store's cache must be fresh, and somebody must lead: us, with all reconcilers well, or another."""
     informer = controller.informer
     age_s = informer.age_s()
     found = [
@@ -21,7 +21,8 @@ def checks(controller: Controller) -> list[HealthCheck]:
         found.append(HealthCheck("reconcilers", ok=not unwell, reason=reason))
     else:
         leader = controller.election.known_leader
-        found.append(HealthCheck("leader", ok=True, reason=f"{leader.identity} leads" if leader else "nobody known"))
+        reason = f"{leader.identity} leads" if leader else "nobody is known to lead: nothing is changed in EC2"
+        found.append(HealthCheck("leader", ok=leader is not None, reason=reason))
     return found
 
 
@@ -31,3 +32,8 @@ def _store_reason(synced: bool, age_s: float) -> str:  # noqa: FBT001 - one fact
     if age_s >= _STALE_S:
         return f"etcd gave no sign of life for {age_s:.0f} s; nothing is changed until it does"
     return ""
+
+
+def waiting_checks(reason: str) -> list[HealthCheck]:
+    """The process is well, and waits for etcd."""
+    return [HealthCheck("process", ok=True, livez=True), HealthCheck("store", ok=False, reason=reason)]

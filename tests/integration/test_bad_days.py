@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from prometheus_client import generate_latest
 from tests.kit.fleet import Fleet, stack_spec
 from tests.kit.virtual_time import run_virtual
 
@@ -12,7 +13,7 @@ from strata.resources.codec import decode
 from strata.resources.event import Event
 from strata.resources.instance import Phase
 from strata.resources.kinds import EVENTS
-from strata.resources.meta import Condition, find_condition
+from strata.resources.meta import Condition, find_condition, is_true
 from strata_sim.controls import ids
 from strata_sim.faults import Fault
 
@@ -74,6 +75,7 @@ def test_a_missing_subnet_is_named_on_the_stack_and_costs_no_storm_of_calls() ->
         await fleet.person.layer("shop", "web", 2)
         condition = await _until_condition(fleet, kinds.STACK, "shop", ("Ready", "False", "SubnetNotFound"))
         assert "spec.subnets[0].id: subnet-nowhere does not exist" in condition.message
+        assert any(e.reason == "SubnetNotFound" and e.type == "Warning" for e in await _events(fleet))
         assert any(e.reason == "LaunchFailed" and "subnet-nowhere" in e.message for e in await _events(fleet))
         await asyncio.sleep(120)
         assert await _calls_in(fleet, 600, "RunInstances") <= 10, "slots that keep failing back off"
@@ -90,6 +92,7 @@ def test_a_missing_image_is_named_on_the_layer_and_found_once_it_is_there() -> N
         await fleet.person.layer("shop", "web", 1)
         condition = await _until_condition(fleet, kinds.LAYER, "web", ("Ready", "False", "ImageNotFound"), "shop")
         assert "there is no SSM parameter /my/image" in condition.message
+        assert any(e.reason == "ImageNotFound" and "/my/image" in e.message for e in await _events(fleet))
         assert await fleet.instances("shop") == []
         known = fleet.world.catalog.regions[0].parameters["/aws/service/debian/release/12/latest/amd64"]
         fleet.controls.set_parameter("/my/image", known)
@@ -112,6 +115,28 @@ def test_wrong_credentials_are_said_and_held_back_and_forgotten_once_they_are_ri
         fleet.controls.clear_faults()
         await fleet.online("shop", 4, within_s=120)
         await _until_condition(fleet, kinds.STACK, "shop", ("CloudReachable", "True", "Polled"))
+        told = {(e.reason, e.type) for e in await _events(fleet) if e.message.startswith("CloudReachable")}
+        assert told == {("Unauthorized", "Warning"), ("Polled", "Normal")}
+
+    _run(day)
+
+
+def test_a_stopped_machine_is_replaced_and_told_once() -> None:
+    async def day(fleet: Fleet) -> None:
+        await fleet.person.stack("shop")
+        await fleet.person.layer("shop", "web", 2)
+        await fleet.online("shop", 2)
+        victim = fleet.machines()[0]
+        fleet.controls.stop(ids(victim))
+        await fleet.until(lambda: victim not in fleet.machines() and len(fleet.machines()) == 2, within_s=120)
+        await fleet.online("shop", 2)
+        told = sorted(e.reason for e in await _events(fleet) if e.involved_object.kind == "Instance")
+        assert told == ["Online", "StoppedExternally"], "one reason, and the good news"
+        page = generate_latest(fleet.daemons["a"].metrics.registry).decode()
+        assert 'strata_layer_heals_total{layer="web",reason="StoppedExternally",stack="shop"} 1.0' in page
+        assert "TerminatedExternally" not in page
+        layer = await fleet.get_layer("shop", "web")
+        assert not is_true(layer.status.conditions, "Protected")
 
     _run(day)
 

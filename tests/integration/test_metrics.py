@@ -64,7 +64,10 @@ def test_the_leader_alone_exports_series_by_layer() -> None:
     assert 'strata_layer_instances{layer="web",phase="online",stack="shop"} 3.0' in said["a"]
     assert 'strata_layer_heals_total{layer="web",reason="TerminatedExternally",stack="shop"} 3.0' in said["a"]
     assert 'strata_layer_launches_total{layer="web",stack="shop"} 6.0' in said["a"]
-    assert 'strata_layer_launch_failures_total{layer="web",reason="Capacity",stack="shop"} 1.0' in said["a"]
+    assert (
+        'strata_layer_launch_failures_total{layer="web",reason="InsufficientInstanceCapacity",stack="shop"} 1.0'
+        in said["a"]
+    )
     assert "strata_layer_last_reconcile_age_seconds" in said["a"]
     assert "strata_leader 1.0" in said["a"]
     assert "strata_layer_" not in said["b"]

@@ -79,7 +79,12 @@ class Cluster:
         self.etcd.kill()
 
     def start_daemon(self, name: str) -> None:
-        """Start a daemon and wait until it serves. A name that ran before keeps its data directory."""
+        """Start a daemon and wait until it is ready."""
+        self.launch_daemon(name)
+        until(lambda: self._answers(f"{self.urls[name]}/readyz"), within_s=60, what=f"daemon {name} is ready")
+
+    def launch_daemon(self, name: str) -> None:
+        """Start a daemon. A name that ran before keeps its data directory."""
         (port,) = free_ports(1)
         url = f"http://127.0.0.1:{port}"
         command = [
@@ -90,7 +95,6 @@ class Cluster:
         daemon = self.daemons[name] = Process(command, self.directory / f"{name}.log")
         self.urls[name] = url
         daemon.start()
-        until(lambda: self._answers(f"{url}/readyz"), within_s=60, what=f"daemon {name} is ready")
 
     def kill_daemon(self, name: str) -> None:
         self.daemons.pop(name).end()

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from strata.planner.facts import Note
 from strata.resources.meta import Condition, ConditionStatus, find_condition
+
+_WELL_WHEN_FALSE = frozenset({"Protected", "OrphansHeld", "Progressing", "Stalled"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +54,20 @@ def _next(before: tuple[Condition, ...], verdict: Verdict, generation: int, now:
         observed_generation=generation,
         last_transition_time=now if moved or old is None else old.last_transition_time,
     )
+
+
+def turns(before: tuple[Condition, ...], after: tuple[Condition, ...], quiet: frozenset[str]) -> tuple[Note, ...]:
+    """What is worth telling of the conditions that turned: each new (status, reason), but for the `quiet` reasons.
+
+    That all is well from the start is no news; that it is well again is good news; all else is a warning.
+    """
+    notes = []
+    for condition in after:
+        old = find_condition(before, condition.type)
+        same = old is not None and (old.status, old.reason) == (condition.status, condition.reason)
+        well = condition.status == ("False" if condition.type in _WELL_WHEN_FALSE else "True")
+        if same or condition.reason in quiet or (old is None and well):
+            continue
+        message = f"{condition.type} is {condition.status}: {condition.message or condition.reason}"
+        notes.append(Note(condition.reason, message, warning=not well))
+    return tuple(notes)

@@ -35,7 +35,7 @@ from strata.planner.instance_status import (
 from strata.planner.policy import Policy
 from strata.planner.template import people_tags
 from strata.resources import reasons
-from strata.resources.instance import Ec2Status, Failures, Instance, InstanceStatus, Phase
+from strata.resources.instance import Ec2Status, Failures, HealMark, Instance, InstanceStatus, Phase
 from strata.resources.launch import Launch
 from strata.resources.machine import GONE_STATES, Machine
 
@@ -238,6 +238,15 @@ def _stopped_externally(snapshot: InstanceSnapshot, observed: Observed) -> Insta
         status = msgspec.structs.replace(status, restarted=machine.instance_id)
         action = Action("start", machine.instance_id, reasons.STOPPED_EXTERNALLY, message)
     else:
+        # Marked as ours, so that its end is not told as somebody else's doing; it stopped, so no budget is used up.
+        mark = HealMark(
+            instance_id=machine.instance_id,
+            reason=reasons.STOPPED_EXTERNALLY,
+            message=message,
+            marked_at=snapshot.now,
+        )
+        kept = status.heal if _marked_for_replacement(snapshot.instance, machine) else mark
+        status = msgspec.structs.replace(status, heal=kept)
         action = Action("terminate", machine.instance_id, reasons.STOPPED_EXTERNALLY, message)
     return InstancePlan(status=status, action=action)
 
@@ -268,7 +277,9 @@ def _heal(snapshot: InstanceSnapshot, observed: Observed) -> InstancePlan | None
     heal, machine = snapshot.instance.status.heal, observed.machine
     if machine.state == "running" and observed.checks == "ok":
         return None
-    if heal is None or (heal.action == "restart" and snapshot.instance.status.restarted == machine.instance_id):
+    if heal is None or heal.reason == reasons.STOPPED_EXTERNALLY:  # it was marked as stopped, and runs
+        return None
+    if heal.action == "restart" and snapshot.instance.status.restarted == machine.instance_id:
         return None
     if heal.action == "replace":
         action = Action("terminate", machine.instance_id, heal.reason, heal.message)
@@ -295,7 +306,16 @@ def _alive(snapshot: InstanceSnapshot, policy: Policy, observed: Observed) -> In
             restarted="" if forgiven else status.restarted,
             failures=None if forgiven else status.failures,
         )
-    return InstancePlan(status=status, action=_tagging(snapshot, observed), again_at=again_at)
+    action = _tagging(snapshot, observed)
+    return InstancePlan(status=status, action=action, again_at=again_at, notes=_came_back(snapshot.instance, status))
+
+
+def _came_back(before: Instance, after: InstanceStatus) -> tuple[Note, ...]:
+    """Good news that somebody waits for: a slot that had lost its machine works again."""
+    replaced = after.attempt > 1 and before.status.online_since is None
+    if after.phase != Phase.ONLINE or not replaced or after.ec2 is None:
+        return ()
+    return (Note(reasons.ONLINE, f"{after.ec2.instance_id} took its place and is online"),)
 
 
 def _tagging(snapshot: InstanceSnapshot, observed: Observed) -> Action | None:

@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 
 from strata.planner import capacity, health
-from strata.planner.conditions import Verdict, conditions, no, unknown, yes
+from strata.planner.conditions import Verdict, conditions, no, turns, unknown, yes
 from strata.planner.facts import Known, MachineFact, Note, Unknown
 from strata.planner.policy import Policy
 from strata.planner.template import effective, missing_fields, template_digest
@@ -23,6 +23,19 @@ from strata.resources.meta import API_GROUP, Condition, is_true
 from strata.resources.stack import Stack
 
 LAYER_LABEL = f"{API_GROUP}/layer"
+# Turns that are ordinary, or that are told where they are decided.
+_QUIET = frozenset(
+    {
+        reasons.CONVERGING,
+        reasons.CONVERGED,
+        reasons.DELETING,
+        reasons.PAUSED,
+        reasons.WITHIN_BUDGET,
+        reasons.SETTLING,
+        reasons.UP_TO_DATE,
+        reasons.CLOUD_UNPOLLED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +106,16 @@ def plan_layer(snapshot: LayerSnapshot, policy: Policy) -> LayerPlan:
     delete = () if blocked else _victims(snapshot, slots, len(slots) - wanted.count, healing, policy)
     marks = () if blocked else tuple(m for m in healing.marks if m.instance not in delete)
     changed = len(create) + len(delete)
+    status = _status(snapshot, wanted, healing, blocked, slots)
     return LayerPlan(
-        status=_status(snapshot, wanted, healing, blocked, slots),
+        status=status,
         create=create,
         delete=delete,
         heal=marks[: policy.changes_per_pass - changed],
-        notes=_notes(snapshot, create, delete, marks, healing),
+        notes=(
+            *_notes(create, delete, marks),
+            *turns(snapshot.layer.status.conditions, status.conditions, _QUIET),
+        ),
         again_at=healing.again_at,
         more=not blocked and changed + len(marks) >= policy.changes_per_pass,
     )
@@ -182,7 +199,7 @@ def _plan_healing(snapshot: LayerSnapshot, policy: Policy, *, desired: int) -> _
     """Mark failing machines as far as the breaker allows. A slot under repair counts until it is online again."""
     layer, now = snapshot.layer, snapshot.now
     members = [m for m in snapshot.members if not m.metadata.deleting]
-    under_repair = {m.metadata.name for m in members if m.status.heal is not None}
+    under_repair = {m.metadata.name for m in members if _counts(m.status.heal)}
     result = _Healing(allowed=health.allowance(layer.spec.healing.max_unhealthy, desired))
     for member in members:
         fact = snapshot.facts.get(member.metadata.name, Unknown(reasons.UNKNOWN))
@@ -205,6 +222,11 @@ def _plan_healing(snapshot: LayerSnapshot, policy: Policy, *, desired: int) -> _
     return result
 
 
+def _counts(mark: HealMark | None) -> bool:
+    """Whether a mark uses up the budget: one for a machine that had stopped anyway does not."""
+    return mark is not None and mark.reason != reasons.STOPPED_EXTERNALLY
+
+
 def _marks(snapshot: LayerSnapshot, healing: _Healing, under_repair: set[str]) -> list[Marked]:
     room = healing.allowed - len(under_repair)
     marks: list[Marked] = []
@@ -222,7 +244,7 @@ def _marks(snapshot: LayerSnapshot, healing: _Healing, under_repair: set[str]) -
 
 def _still_marked(snapshot: LayerSnapshot, mark: HealMark | None, proof: health.Unhealthy) -> bool:
     """Whether this machine's mark stands. A restart has the start deadline to help; then the machine is replaced."""
-    if mark is None or mark.instance_id != proof.instance_id:
+    if mark is None or mark.instance_id != proof.instance_id or not _counts(mark):
         return False
     deadline = parse_duration(snapshot.layer.spec.healing.start_deadline)
     return mark.action == "replace" or snapshot.now < mark.marked_at + deadline
@@ -317,7 +339,7 @@ def _ready(snapshot: LayerSnapshot, wanted: int, blocked: Verdict | None, slots:
 
 def _progressing(slots: tuple[Instance, ...], wanted: int) -> Verdict:
     if len(slots) == wanted and _online(slots) == wanted:
-        return no("Progressing", reasons.READY)
+        return no("Progressing", reasons.CONVERGED)
     return yes("Progressing", reasons.CONVERGING)
 
 
@@ -339,13 +361,7 @@ def _up_to_date(snapshot: LayerSnapshot) -> Verdict:
     return yes("UpToDate", reasons.UP_TO_DATE)
 
 
-def _notes(
-    snapshot: LayerSnapshot,
-    create: tuple[NewSlot, ...],
-    delete: tuple[Instance, ...],
-    marks: tuple[Marked, ...],
-    healing: _Healing,
-) -> tuple[Note, ...]:
+def _notes(create: tuple[NewSlot, ...], delete: tuple[Instance, ...], marks: tuple[Marked, ...]) -> tuple[Note, ...]:
     notes = []
     if create:
         notes.append(Note(reasons.SCALED_OUT, f"added {len(create)}: {', '.join(slot.name for slot in create)}"))
@@ -356,7 +372,4 @@ def _notes(
         Note(reasons.HEALING, f"{m.mark.action} {m.instance.metadata.name}: {m.mark.message}", warning=True)
         for m in marks
     ]
-    was_open = is_true(snapshot.layer.status.conditions, "Protected")
-    if healing.breaker.open and not was_open:
-        notes.append(Note(reasons.TOO_MANY_UNHEALTHY, _protected(healing).message, warning=True))
     return tuple(notes)

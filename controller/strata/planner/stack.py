@@ -7,8 +7,8 @@ from datetime import datetime
 
 import msgspec
 
-from strata.planner.conditions import Verdict, conditions, no, unknown, yes
-from strata.planner.facts import Known, Unknown
+from strata.planner.conditions import Verdict, conditions, no, turns, unknown, yes
+from strata.planner.facts import Known, Note, Unknown
 from strata.planner.layer import phases
 from strata.resources import reasons
 from strata.resources.instance import Instance
@@ -16,6 +16,11 @@ from strata.resources.layer import Layer
 from strata.resources.machine import Subnet
 from strata.resources.meta import is_true
 from strata.resources.stack import Stack, StackStatus
+
+# Turns that are ordinary, or that are told where they are decided.
+_QUIET = frozenset(
+    {reasons.CONVERGING, reasons.DELETING, reasons.CLOUD_UNPOLLED, reasons.NO_ORPHANS, reasons.ORPHANS_HELD}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,7 @@ class StackPlan:
     status: StackStatus
     delete: tuple[Layer | Instance, ...] = ()
     finished: bool = False
+    notes: tuple[Note, ...] = ()
 
 
 def plan_stack(snapshot: StackSnapshot, *, changes_per_pass: int) -> StackPlan:
@@ -58,14 +64,16 @@ def plan_stack(snapshot: StackSnapshot, *, changes_per_pass: int) -> StackPlan:
             now=snapshot.now,
         ),
     )
+    notes = turns(stack.status.conditions, status.conditions, _QUIET)
     if not deleting:
-        return StackPlan(status=status)
+        return StackPlan(status=status, notes=notes)
     children: Sequence[Layer | Instance] = (*snapshot.layers, *snapshot.instances)
     alive = () if stack.spec.paused else tuple(child for child in children if not child.metadata.deleting)
     return StackPlan(
         status=status,
         delete=alive[:changes_per_pass],
         finished=not children and snapshot.open_launches == 0,
+        notes=notes,
     )
 
 
@@ -118,4 +126,4 @@ def _orphans(snapshot: StackSnapshot) -> Verdict:
     if snapshot.orphans_held:
         message = f"{snapshot.orphans_held} machines that no record accounts for: see `strata orphans list`"
         return yes("OrphansHeld", reasons.ORPHANS_HELD, message)
-    return no("OrphansHeld", reasons.READY)
+    return no("OrphansHeld", reasons.NO_ORPHANS)

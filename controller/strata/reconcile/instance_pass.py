@@ -146,7 +146,8 @@ class InstancePass:
                 self._tally.heals[slot.metadata.namespace, slot.spec.layers[0], note.reason] += 1
 
     def _note_action(self, instance: Instance, action: Action) -> None:
-        self._note(instance, Note(action.reason, f"{action.verb} {action.instance_id}: {action.message}"))
+        text = f"{action.verb} {action.instance_id}: {action.message}"
+        self._note(instance, Note(action.reason, text, warning=action.reason in _HEALS))
 
     def _count_heal(self, instance: Instance, action: Action) -> None:
         """A machine ended or restarted because it failed, not because somebody asked for it."""

@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 _RETRY_BASE_S = 1.0
 _RETRY_CAP_S = 30.0
 _SENDS_AT_ONCE = 8
+_NAMED = 5  # machines that an event names
 
 
 class Sending:
@@ -141,6 +142,7 @@ class Sending:
             self._refusals.note(spec.type, spec.zone)
         else:
             self._refusals.clear(spec.type, spec.zone)
+        self._tell(launch.object, status)
         log.info(
             "launched",
             stack=launch.object.metadata.namespace,
@@ -152,6 +154,19 @@ class Sending:
         )
         return written
 
+    def _tell(self, launch: Launch, status: LaunchStatus) -> None:
+        """One event a layer and launch: which machine became which slot."""
+        by_uid = {assignment.uid: assignment.instance_id for assignment in status.assignments}
+        for layer in sorted({member.layer for member in launch.spec.members}):
+            filled = [m for m in launch.spec.members if m.layer == layer and m.uid in by_uid]
+            stored = self._objects.layer(launch.metadata.namespace, layer)
+            if filled and stored is not None:
+                what = ", ".join(f"{m.name} ({by_uid[m.uid]})" for m in filled[:_NAMED])
+                more = f" and {len(filled) - _NAMED} more" if len(filled) > _NAMED else ""
+                message = f"{len(filled)} x {launch.spec.type} in {launch.spec.zone}: {what}{more}"
+                key = ObjectKey(kinds.LAYER, layer, launch.metadata.namespace)
+                self._events.record(key, stored.object.metadata.uid, Note(reasons.LAUNCHED, message))
+
     async def _refused(self, launch: Stored[Launch], error: CloudError) -> tuple[Stored[Launch], bool]:
         """EC2's no. A definitive one ends the launch, unless an earlier send may still be under way."""
         spec, status = launch.object.spec, launch.object.status
@@ -160,8 +175,7 @@ class Sending:
         if error.kind is CloudErrorKind.CAPACITY:
             self._refusals.note(spec.type, spec.zone)
         if protocol.is_death(error.kind, status.unanswered_at, self._clock.now(), self._policy):
-            reason = reasons.CAPACITY if error.kind is CloudErrorKind.CAPACITY else error.kind.value
-            dead = protocol.dead(launch.object, reason, error.message, self._clock.now())
+            dead = protocol.dead(launch.object, _reason(error), error.message, self._clock.now())
             return await self._commit(launch, dead), False
         return launch, error.kind is CloudErrorKind.UNKNOWN_RESULT
 
@@ -173,7 +187,7 @@ class Sending:
         message = f"{len(spec.members)} x {spec.type} in {spec.zone}: {error.code}: {error.message}"
         reason = reasons.CAPACITY if error.kind is CloudErrorKind.CAPACITY else reasons.LAUNCH_FAILED
         for layer in sorted({member.layer for member in spec.members}):
-            self._tally.launch_failures[namespace, layer, error.kind.value] += 1
+            self._tally.launch_failures[namespace, layer, _reason(error)] += 1
             stored = self._objects.layer(namespace, layer)
             if stored is not None:
                 key = ObjectKey(kinds.LAYER, layer, namespace)
@@ -217,3 +231,8 @@ class _Step(msgspec.Struct, frozen=True):
     launch: Stored[Launch]
     first: bool
     unanswered: bool
+
+
+def _reason(error: CloudError) -> str:
+    """One word for conditions and metrics; a shortage under EC2's own name for it."""
+    return reasons.CAPACITY if error.kind is CloudErrorKind.CAPACITY else error.kind.value

@@ -51,6 +51,7 @@ class LayerCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._gauges()
         yield from self._counters()
+        yield from self._conditions()
         yield self._orphans_held()
 
     def _gauges(self) -> Iterator[Metric]:
@@ -99,9 +100,22 @@ class LayerCollector(Collector):
             failures.add_metric((stack, layer, reason), count)
         yield from (heals, launches, failures)
 
+    def _conditions(self) -> Iterator[Metric]:
+        """1 where the condition is True, 0 where it is False or Unknown; its reason is a label."""
+        stacks = GaugeMetricFamily("strata_stack_condition", "A stack's condition", labels=("stack", "type", "reason"))
+        layers = GaugeMetricFamily("strata_layer_condition", "A layer's condition", labels=(*_LABELS, "type", "reason"))
+        for stack in self._objects.stacks():
+            for c in stack.object.status.conditions:
+                stacks.add_metric((stack.object.metadata.name, c.type, c.reason), c.status == "True")
+        for layer in self._objects.layers():
+            labels = (layer.object.metadata.namespace, layer.object.metadata.name)
+            for c in layer.object.status.conditions:
+                layers.add_metric((*labels, c.type, c.reason), c.status == "True")
+        yield from (stacks, layers)
+
     def _orphans_held(self) -> Metric:
         orphans = GaugeMetricFamily(
-            "strata_orphans", "1 for each stack whose OrphansHeld condition is true, else 0", labels=("stack",)
+            "strata_orphans_held", "1 for each stack whose OrphansHeld condition is true, else 0", labels=("stack",)
         )
         for stack in self._objects.stacks():
             held = is_true(stack.object.status.conditions, "OrphansHeld")

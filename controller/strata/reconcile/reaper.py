@@ -213,7 +213,7 @@ class Reaper:
             await self._write_orphan(_undecided(orphan, message), kv)
             return
         self._held.pop(orphan.instance_id, None)
-        self._record(orphan.stack, Note("Adopted", f"{orphan.instance_id} is {name} now"))
+        self._record(orphan.stack, Note(reasons.ADOPTED, f"{orphan.instance_id} is {name} now"))
 
     def _record(self, stack: str, note: Note) -> None:
         stored = self._objects.stack(stack)

@@ -39,7 +39,7 @@ from strata.reconcile.regions import Region, Regions, StackListener, Where
 from strata.reconcile.routing import Routing
 from strata.reconcile.stack_pass import StackPass
 from strata.reconcile.subnets import Subnets
-from strata.resources import kinds
+from strata.resources import kinds, reasons
 from strata.resources.kinds import ObjectKey
 from strata.resources.meta import Record
 from strata.settings import ControllerSettings
@@ -94,7 +94,7 @@ class Reign:
         self._layers = LayerPass(
             objects, self.regions, repository, self._events, clock=clock, rng=rng, policy=self._policy
         )
-        self._stacks = StackPass(objects, self.regions, repository, clock=clock, policy=self._policy)
+        self._stacks = StackPass(objects, self.regions, repository, self._events, clock=clock, policy=self._policy)
 
     def unhealthy(self) -> list[tuple[str, str]]:
         """(task, reason) of what does not run as it should."""
@@ -131,7 +131,7 @@ class Reign:
     async def _reconcile(self, key: ObjectKey) -> float | None:
         fault = self._objects.fault(key)
         if fault is not None:
-            self._events.record(key, "", Note("Unreadable", fault, warning=True))
+            self._events.record(key, "", Note(reasons.UNREADABLE, fault, warning=True))
             return None
         if key.kind is kinds.STACK:
             return await self._stacks.reconcile(key)

@@ -4,6 +4,7 @@ from strata.clock import Clock
 from strata.planner.facts import Unknown
 from strata.planner.policy import Policy
 from strata.planner.stack import StackPlan, StackSnapshot, plan_stack
+from strata.reconcile.events import EventRecorder
 from strata.reconcile.objects import Objects, Stored, marked_deleted, released
 from strata.reconcile.regions import Region, Regions
 from strata.resources.codec import with_status
@@ -20,11 +21,19 @@ class StackPass:
     """Reconciles one Stack at a time; keeps no state."""
 
     def __init__(
-        self, objects: Objects, regions: Regions, repository: Repository, *, clock: Clock, policy: Policy
+        self,
+        objects: Objects,
+        regions: Regions,
+        repository: Repository,
+        events: EventRecorder,
+        *,
+        clock: Clock,
+        policy: Policy,
     ) -> None:
         self._objects = objects
         self._regions = regions
         self._repository = repository
+        self._events = events
         self._clock = clock
         self._policy = policy
 
@@ -48,6 +57,8 @@ class StackPass:
         )
         plan = plan_stack(snapshot, changes_per_pass=self._policy.changes_per_pass)
         more = await self._commit(stored, [*layers, *instances], plan)
+        for note in plan.notes:
+            self._events.record(key, stored.object.metadata.uid, note)
         return 0.0 if more else _RECHECK_S
 
     async def _commit(

@@ -7,6 +7,7 @@ SUBNET_NOT_FOUND = "SubnetNotFound"  # a subnet of the stack does not exist, or 
 PAUSED = "Paused"  # spec.paused: nothing is changed in EC2
 DELETING = "Deleting"  # the object is being deleted; the message says what it waits for
 READY = "Ready"  # all that was asked for is there
+CONVERGED = "Converged"  # nothing is under way
 CONVERGING = "Converging"  # work is under way
 
 # Layer
@@ -32,6 +33,7 @@ TERMINATED_EXTERNALLY = "TerminatedExternally"  # EC2 says that the machine is g
 STOPPED_EXTERNALLY = "StoppedExternally"  # the machine stopped, and spec.power did not ask for it
 IMPAIRED = "StatusChecksFailed"  # EC2's status checks fail
 START_DEADLINE = "StartDeadlinePassed"  # not online within healing.startDeadline
+ONLINE = "Online"  # a machine that took another one's place works
 CHECKS_OK = "StatusChecksPassed"  # running, and both status checks passed
 BOOTING = "Booting"  # running; the status checks have not passed yet
 NOT_RUNNING = "NotRunning"  # there is no running machine
@@ -42,4 +44,7 @@ UNKNOWN = "Unknown"  # EC2 could not be read; nothing is decided
 
 # Cluster
 ORPHANS_HELD = "OrphansHeld"  # machines nobody accounts for wait for a person
+NO_ORPHANS = "NoOrphans"  # every machine is accounted for
+ADOPTED = "Adopted"  # an orphan became a slot of a layer, as a person decided
+UNREADABLE = "Unreadable"  # the stored object cannot be decoded; nothing is done about it
 ORPHAN_REAPED = "OrphanReaped"  # such a machine was terminated

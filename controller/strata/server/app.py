@@ -83,6 +83,7 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.hub = hub
+    app.state.close_streams = hub.close
     return app
 
 

@@ -20,12 +20,12 @@ class Health:
         self._context = context
 
     async def livez(self, request: Request) -> Response:
-        return _judge(request, "livez", [check for check in self._context.health() if check.livez])
+        return judge(request, "livez", [check for check in self._context.health() if check.livez])
 
     async def readyz(self, request: Request) -> Response:
         stale = self._context.hub.stale_because()
         hub = HealthCheck("watch-hub", ok=not stale, reason=stale)
-        return _judge(request, "readyz", [hub, *(check for check in self._context.health() if check.readyz)])
+        return judge(request, "readyz", [hub, *(check for check in self._context.health() if check.readyz)])
 
     async def metrics(self, request: Request) -> Response:
         encoder, content_type = choose_encoder(request.headers.get("accept", ""))
@@ -50,7 +50,8 @@ class _Collected(Collector):
         return self._metrics
 
 
-def _judge(request: Request, endpoint: str, checks: Sequence[HealthCheck]) -> Response:
+def judge(request: Request, endpoint: str, checks: Sequence[HealthCheck]) -> Response:
+    """The answer to a probe: what is wrong line by line, or ok; `verbose` and `exclude=NAME` as in Kubernetes."""
     excluded = set(request.query_params.getlist("exclude"))
     counted = [check for check in checks if check.name not in excluded]
     well = all(check.ok for check in counted)

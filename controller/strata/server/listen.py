@@ -50,7 +50,7 @@ def url_of(listener: socket.socket) -> str:
 async def serve(app: Starlette, host: str, port: int, *, ready: Callable[[str], None] | None = None) -> None:
     """Serve until cancelled; then end watches at once and give other requests a few seconds.
 
-    `ready` is called with the URL once connections are taken. Raises CannotListen. Runs on the caller's loop, which
+    `app.state.close_streams` ends what would stream for ever. `ready` is called with the URL once connections are taken. Raises CannotListen. Runs on the caller's loop, which
     should be uvloop's.
     """
     with bind(host, port) as listener:
@@ -99,5 +99,5 @@ class _Server(uvicorn.Server):
             self.cancelled = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._app.state.hub.close()
+        self._app.state.close_streams()  # or they would be waited for
         await super().shutdown(sockets)
