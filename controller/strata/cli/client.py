@@ -152,9 +152,8 @@ class Client:
         code, data = self._asked(call, query)
         answer = _object(data)
         if code >= HTTPStatus.BAD_REQUEST:
-            if (
-                code in _UNKNOWN_PATH and (answer or {}).get("kind") != "Status"
-            ):  # a kind or an object missing is told so
+            # Our own server says also of what it does not have a Status.
+            if code in _UNKNOWN_PATH and (answer or {}).get("kind") != "Status":
                 raise self._stranger(f"it answers HTTP {code} to {call.path}")
             raise _failure(code, data)
         if answer is None or not _is_shaped(call.path, answer):

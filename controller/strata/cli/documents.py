@@ -59,7 +59,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A document that cannot be read, and why."""
+    """A document that cannot be read, and why; a whole file if `number` is 0."""
 
     file: str
     number: int
@@ -67,6 +67,8 @@ class Unreadable:
     why: str
 
     def __str__(self) -> str:
+        if not self.number:
+            return f"{self.file}: {self.why}"
         return f"{self.file}: document {self.number} (line {self.line}): {self.why}"
 
 
@@ -78,44 +80,62 @@ class _Refused(Exception):  # noqa: N818 - leaves this module as an Unreadable
 
 
 def read_all(names: tuple[str, ...], *, recursive: bool) -> list[Document | Unreadable]:
-    """Every document of these files and directories ("-": standard input), in order.
+    """Every document of these files and directories ("-": standard input), in order. A file that cannot be read is
+    one Unreadable, and spoils no other.
 
-    Raises CliFailure if a file does not exist or cannot be opened: then nothing is judged at all.
+    Raises CliFailure for a name that is not there, or a directory without files: then nothing is judged at all.
     """
-    texts = [pair for name in names for pair in _texts(name, recursive=recursive)]
-    return [document for file, text in texts for document in read(file, text)]
+    files = [file for name in names for file in _files(name, recursive=recursive)]
+    return [document for file in files for document in _documents_of(file)]
 
 
-def _texts(name: str, *, recursive: bool) -> Iterator[tuple[str, str]]:
+def _files(name: str, *, recursive: bool) -> list[Path | None]:
+    """The files that a name stands for; None is standard input."""
     if name == "-":
-        yield "standard input", _decoded("standard input", sys.stdin.buffer.read(_MAX_BYTES + 1))
-        return
+        return [None]
     path = Path(name)
-    files = _files_of(path, recursive=recursive) if path.is_dir() else [path]
-    for file in files:
-        try:
-            with file.open("rb") as opened:
-                content = opened.read(_MAX_BYTES + 1)
-        except OSError as error:
-            raise CliFailure(f"{file}: {error.strerror or error}") from error
-        yield str(file), _decoded(str(file), content)
+    try:
+        if path.is_dir():
+            return [*_files_of(path, recursive=recursive)]
+        path.stat()
+    except OSError as error:
+        raise CliFailure(f"{path}: {error.strerror or error}") from error
+    return [path]
 
 
 def _files_of(directory: Path, *, recursive: bool) -> list[Path]:
     found = sorted(directory.rglob("*") if recursive else directory.iterdir())
-    files = [path for path in found if path.suffix in _SUFFIXES and path.is_file()]
+    # A link that leads nowhere is no file, but somebody meant one: it is told.
+    files = [path for path in found if path.suffix in _SUFFIXES and (path.is_file() or path.is_symlink())]
+    files = [path for path in files if not path.is_dir()]
     if not files:
         raise CliFailure(f"{directory}: no {', '.join('*' + suffix for suffix in _SUFFIXES)} in this directory")
     return files
 
 
-def _decoded(file: str, content: bytes) -> str:
-    if len(content) > _MAX_BYTES:
-        raise CliFailure(f"{file}: more than {_MAX_BYTES // 2**20} MiB")
+def _documents_of(file: Path | None) -> Iterator[Document | Unreadable]:
+    name = "standard input" if file is None else str(file)
     try:
-        return content.decode("utf-8-sig")
+        text = _content(file).decode("utf-8-sig")
+    except _Refused as refused:
+        yield Unreadable(name, 0, 0, refused.why)
+    except OSError as error:
+        yield Unreadable(name, 0, 0, error.strerror or str(error))
     except UnicodeDecodeError as error:
-        raise CliFailure(f"{file}: not UTF-8 text: {error}") from error
+        yield Unreadable(name, 0, 0, f"not UTF-8 text: {error}")
+    else:
+        yield from read(name, text)
+
+
+def _content(file: Path | None) -> bytes:
+    if file is None:
+        content = sys.stdin.buffer.read(_MAX_BYTES + 1)
+    else:
+        with file.open("rb") as opened:
+            content = opened.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise _Refused(0, f"more than {_MAX_BYTES // 2**20} MiB")
+    return content
 
 
 def read(file: str, text: str) -> Iterator[Document | Unreadable]:

@@ -19,7 +19,7 @@ COMMANDS = {
     "apply": ("strata.cli.commands.apply:apply", "Create or change objects so that they are as files say."),
     "get": ("strata.cli.commands.get:get", "Show objects, as a table or as they are."),
     "describe": ("strata.cli.commands.describe:describe", "Tell all about an object: state, conditions, events."),
-    "why": ("strata.cli.commands.why:why", "Tell why a layer or an instance is as it is."),
+    "why": ("strata.cli.commands.why:why", "Tell why a layer, an instance or a stack is as it is."),
     "delete": ("strata.cli.commands.delete:delete", "Delete objects, and wait until they are gone."),
     "diff": ("strata.cli.commands.diff:diff", "Show what apply would change."),
     "wait": ("strata.cli.commands.wait:wait", "Wait for a condition, a value, or the end of objects."),

@@ -54,7 +54,7 @@ class Judged:
 def read_wishes(session: Session, names: tuple[str, ...], *, recursive: bool, order: int = 1) -> Judged:
     """Read and judge every document; each bad one is told at once. `order` -1 puts dependents first (to delete).
 
-    Raises CliFailure if a file cannot be opened, or if there is not one document in all of them.
+    Raises CliFailure if a name is not there, or if there is not one document in all of them.
     """
     found = read_all(names, recursive=recursive)
     if not found:

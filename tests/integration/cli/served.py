@@ -17,7 +17,7 @@ from strata.clock import SystemClock
 from strata.resources import codec
 from strata.resources.cluster import Orphan
 from strata.resources.event import Event, ObjectReference
-from strata.resources.kinds import EVENTS, ORPHANS
+from strata.resources.kinds import EVENTS, INSTANCE, ORPHANS
 from strata.resources.meta import API_VERSION, ObjectMeta
 from strata.server.app import create_app
 from strata.server.listen import serve
@@ -53,6 +53,15 @@ class Served:
         inside = f"namespaces/{namespace}/" if namespace else ""
         body = {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name, **metadata}, "spec": spec}
         return self.client.create(f"/apis/{API_VERSION}/{inside}{plural}", body)
+
+    def create_slot(self, namespace: str, name: str, layer: str) -> None:
+        """An Instance as the Layer pass makes it; the API makes hand-made ones alone."""
+        self.create("Instance", "instances", name, {"layers": [layer]}, namespace=namespace)
+        key = INSTANCE.key(name, namespace)
+        stored = self.on_loop(self.store.get(key))
+        if stored is None or b'"manual"' not in stored.value:
+            raise AssertionError("it was made by hand")
+        self.put(key, stored.value.replace(b'"manual"', b'"layer"'))
 
     def set_status(self, path: str, **status: Any) -> Json:
         return self.client.patch(f"/apis/{API_VERSION}/{path}/status", {"status": status})

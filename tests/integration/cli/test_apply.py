@@ -198,6 +198,14 @@ def test_a_file_that_cannot_be_read_ends_the_run_before_anything_is_done(
     assert strata("get", "stacks").stdout == ""
 
 
+def test_a_file_of_a_directory_that_cannot_be_read_is_told_and_stops_no_other(strata: Shell, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(b"a: \xff")
+    _file(tmp_path, STACK, name="b.yaml")
+    result = strata("apply", "-f", str(tmp_path))
+    assert (result.exit_code, result.stdout) == (1, "stack/todo created\n")
+    assert "a.yaml: not UTF-8 text" in result.stderr
+
+
 def test_an_apply_can_print_what_came_of_it(strata: Shell, tmp_path: Path) -> None:
     file = _file(tmp_path, STACK)
     assert yaml.safe_load(strata.ok("apply", "-f", file, "-o", "yaml"))["metadata"]["uid"]

@@ -1,6 +1,7 @@
 """The other commands against the real API."""
 
 import json
+import re
 import stat
 import subprocess
 import threading
@@ -23,7 +24,7 @@ def todo(served: Served, strata: Shell) -> Served:
     strata.environment["STRATA_NAMESPACE"] = "todo"
     served.create("Stack", "stacks", "todo", _SPEC)
     served.create("Layer", "layers", "web", {"capacity": {"always": 2}}, namespace="todo")
-    served.create("Instance", "instances", "web-1", {"layers": ["web"]}, namespace="todo")
+    served.create_slot("todo", "web-1", "web")
     return served
 
 
@@ -193,10 +194,64 @@ class TestTelling:
         assert "instance/web-1: failed 3 times" in text
         assert "LaunchFailed: no capacity" in strata.ok("why", "instance/web-1")
 
+    def test_why_names_the_fault_of_the_stack_that_holds_a_layer_back(self, todo: Served, strata: Shell) -> None:
+        faults = [
+            _condition("Ready", "False", "SubnetNotFound", "there is no subnet-0a"),
+            _condition("CloudReachable", "False", "Unauthorized", "EC2 refuses the credentials"),
+        ]
+        todo.set_status("stacks/todo", conditions=faults)
+        held = strata.ok("why", "layer/web").split("held back:\n")[1]
+        assert "EC2 cannot be read: Unauthorized: EC2 refuses the credentials\n" in held
+        assert "stack/todo is not ready: SubnetNotFound: there is no subnet-0a\n" in held
+        todo.set_status("stacks/todo", conditions=[_condition("Ready", "False", "Converging", "not ready: web")])
+        assert "nothing is held back" in strata.ok("why", "layer/web")
+
+    def test_why_calls_no_failure_of_a_slot_that_has_a_machine_again_held_back(
+        self, todo: Served, strata: Shell
+    ) -> None:
+        failures = {"count": 1, "lastAt": "2026-01-01T00:00:00Z", "reason": "LaunchFailed", "message": "No. Ask AWS."}
+        path = "namespaces/todo/instances/web-1"
+        todo.set_status(path, phase="booting", failures=failures, ec2={"instanceId": "i-1", "state": "running"})
+        assert "nothing is held back" in strata.ok("why", "layer/web")
+        message = "failed 1 times, next launch at 12:00:00Z: No."
+        launched = _condition("Launched", "False", "BackingOff", message)
+        todo.set_status(path, phase="start_failed", ec2=None, conditions=[launched])
+        text = strata.ok("why", "layer/web")
+        assert re.search(r"web-1: failed once, last \w+ ago; next launch at 12:00:00Z: LaunchFailed: No\.\n", text)
+
+    def test_why_tells_a_shortage_in_one_line_with_the_places_that_were_asked(
+        self, todo: Served, strata: Shell
+    ) -> None:
+        text = "We currently do not have sufficient t3.small capacity in us-east-1a. Our system will be working on it."
+        launched = _condition("Launched", "False", "InsufficientInstanceCapacity", text)
+        todo.set_status("namespaces/todo/instances/web-1", phase="requested", conditions=[launched])
+        todo.add_event(todo.get(_WEB), "InsufficientInstanceCapacity", f"1 x t3.small in us-east-1a: Insu: {text}")
+        for target in ("layer/web", "instance/web-1"):
+            (line,) = [one for one in strata.ok("why", target).splitlines() if "no machine: EC2" in one]
+            assert "(asked last: t3.small in us-east-1a); refused places are asked again within five minutes" in line
+            assert line.endswith("sufficient t3.small capacity in us-east-1a.")
+
+    def test_why_says_that_hand_made_members_do_not_count(self, todo: Served, strata: Shell) -> None:
+        assert "hand-made" not in strata.ok("why", "layer/web")
+        todo.create("Instance", "instances", "mine", {"layers": ["web"]}, namespace="todo")
+        assert "\n1 hand-made instance does not count\n" in strata.ok("why", "layer/web")
+        assert "it is hand-made" in strata.ok("why", "instance/mine")
+
+    def test_why_of_a_stack_tells_the_layers_that_are_not_ready(self, todo: Served, strata: Shell) -> None:
+        todo.create("Layer", "layers", "db", {}, namespace="todo")
+        todo.set_status(_WEB, desired=3, conditions=[_condition("Ready", "False", "Converging", "1 of 3 online")])
+        todo.set_status("namespaces/todo/layers/db", desired=1, conditions=[_condition("Ready", "True", "Ready")])
+        todo.set_status("stacks/todo", instances={"online": 2, "booting": 1})
+        text = strata.ok("why", "stack/todo")
+        assert text.startswith("stack/todo wants 4 in 2 layers\nit has 2 online, 1 booting\nnot ready:\n  layer/web:")
+        assert "Converging: 1 of 3 online" in text
+        assert "layer/db" not in text
+
     def test_why_has_an_answer_while_nothing_is_known_yet(self, todo: Served, strata: Shell) -> None:
         assert "not decided yet" in strata.ok("why", "ly", "web")
         assert "it has no machine" in strata.ok("why", "instance/web-1")
-        assert strata("why", "stack/todo").exit_code == 2
+        assert "layer/web: not looked at yet" in strata.ok("why", "stack/todo")
+        assert strata("why", "events/x").exit_code == 2
         assert todo.get(_WEB)
 
     def test_events_are_in_the_order_of_time_and_may_be_chosen(self, todo: Served, strata: Shell) -> None:

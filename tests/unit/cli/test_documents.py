@@ -180,9 +180,22 @@ def test_a_directory_without_any_such_file_is_an_error(tmp_path: Path) -> None:
         read_all((str(tmp_path),), recursive=True)
 
 
-def test_a_file_that_is_not_text_is_an_error_that_names_it(tmp_path: Path) -> None:
-    (tmp_path / "x.yaml").write_bytes(b"a: \xff")
-    with pytest.raises(CliFailure, match=r"x\.yaml: not UTF-8"):
+def test_a_file_that_cannot_be_read_is_named_and_spoils_no_other(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("kind: A")
+    (tmp_path / "b.yaml").write_bytes(b"a: \xff")
+    (tmp_path / "c.yaml").write_bytes(b"#" * (16 * 2**20 + 1))
+    (tmp_path / "d.yaml").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "e.yaml").write_text("kind: E")
+    first, *bad, last = read_all((str(tmp_path),), recursive=False)
+    assert [one.body["kind"] for one in (first, last) if isinstance(one, Document)] == ["A", "E"]
+    assert all(isinstance(one, Unreadable) for one in bad)
+    told = [str(one).removeprefix(f"{tmp_path}/").split(" (")[0] for one in bad]
+    assert told[0].startswith("b.yaml: not UTF-8 text: ")
+    assert told[1:] == ["c.yaml: more than 16 MiB", "d.yaml: No such file or directory"]
+
+
+def test_a_name_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CliFailure, match=r"x\.yaml: No such file"):
         read_all((str(tmp_path / "x.yaml"),), recursive=False)
 
 
