@@ -3,11 +3,14 @@
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 Ctrl-C, 141 the reader of our output went away.
 """
 
+import errno
 import os
 import sys
+from contextlib import suppress
 
 import click
 
+from strata import __version__
 from strata.cli.failures import CliFailure
 from strata.cli.lazy import LazyGroup
 from strata.cli.options import global_options
@@ -41,6 +44,7 @@ COMMANDS = {
     "server": ("strata.main:server", "Run the daemon."),
 }
 
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _COMPLETE = "_STRATA_COMPLETE"  # set by the scripts of `strata completion`
 
 EPILOG = """\b
@@ -56,10 +60,26 @@ Which server: --server, else STRATA_SERVER, else the kubeconfig named by
 --kubeconfig, STRATA_KUBECONFIG or KUBECONFIG, else ~/.config/strata/kubeconfig.
 """
 
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: object) -> None:
+    if value:
+        click.echo(f"strata v{__version__}")
+        ctx.exit()
+
+
+_VERSION = click.Option(
+    ["--version"],
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version of this program.",
+)
+
 cli = LazyGroup(
     name="strata",
     table=COMMANDS,
-    params=list(global_options(hidden=False)),
+    params=[*global_options(hidden=False), _VERSION],
     help="Keep fleets of EC2 machines the way their owners wrote them.",
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
@@ -91,10 +111,20 @@ def run(args: list[str]) -> int:
         return 1
     except (click.Abort, KeyboardInterrupt):
         return 130
-    except BrokenPipeError:
-        _leave_the_pipe()
-        return 141
+    except OSError as error:
+        return _unwritten(error)
     return 0
+
+
+def _unwritten(error: OSError) -> int:
+    """The exit code where our output had nowhere to go. Raises what is about anything else."""
+    if not isinstance(error, BrokenPipeError) and error.errno not in _DISK_FULL:
+        raise error
+    if not isinstance(error, BrokenPipeError):
+        with suppress(OSError):  # standard error may be on the same disk
+            click.echo(f"error: cannot write: {error.strerror}", err=True)
+    _leave_the_pipe()
+    return 141 if isinstance(error, BrokenPipeError) else 1
 
 
 def tell(failure: CliFailure) -> None:
@@ -104,7 +134,7 @@ def tell(failure: CliFailure) -> None:
 
 
 def _leave_the_pipe() -> None:
-    # Python flushes both once more at its end; into the closed pipe that would be a second complaint.
+    # Python flushes both once more at its end; into the closed pipe or the full disk it would be a second complaint.
     null = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(null, stream.fileno())

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # read only where a path is asked for
 
 Json = dict[str, Any]
 
+_PEOPLES_OWN = ("tags", "labels", "annotations", "matchLabels")
 TABLE_FORMS = ("", "wide")
 FORMS = ("wide", "yaml", "json", "name", "jsonpath=TEMPLATE")
 
@@ -53,6 +54,20 @@ def shown(document: Json) -> Json:
     return {**document, "metadata": metadata} if "metadata" in document else document
 
 
+def without_empty(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Without the empty texts that stand for "not said"; what people named themselves (tags) stays whole."""
+    if isinstance(value, list):
+        return [without_empty(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: inner if key in _PEOPLES_OWN else without_empty(inner) for key, inner in value.items() if inner != ""}
+
+
+def within(namespace: str | None) -> str:
+    """` in todo`, behind what was done to an object; nothing for one that is in no stack."""
+    return f" in {namespace}" if namespace else ""
+
+
 def as_list(items: list[Json]) -> Json:
     """Several objects as one document, as kubectl makes it."""
     return {"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""}, "items": items}
@@ -65,7 +80,7 @@ def render(form: Form, document: Json) -> str:
     if form.name == "yaml":
         from strata.cli.yamltext import dump  # noqa: PLC0415 - only YAML pays for it
 
-        return dump(document)
+        return dump(without_empty(document))
     return json.dumps(document, indent=4, ensure_ascii=False) + "\n"
 
 

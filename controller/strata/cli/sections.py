@@ -1,5 +1,6 @@
 """The parts that `describe` and `why` are made of: fields in line, conditions, members, events. Prints them."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +15,7 @@ from strata.cli.tables import TableWriter, text
 Json = dict[str, Any]
 
 _MARGIN = "  "
+_FRACTION = re.compile(r"\.\d+(?=Z|[+-]\d\d:\d\d$)")
 
 
 def pairs(found: Iterable[tuple[str, object]]) -> None:
@@ -28,7 +30,8 @@ def pairs(found: Iterable[tuple[str, object]]) -> None:
 
 def moment(session: Session, time: object) -> str | None:
     """`2026-11-23T18:53:00Z (5m12s ago)`."""
-    return f"{time} ({ages.age(time, session.clock.now())} ago)" if time else None
+    whole = _FRACTION.sub("", str(time))
+    return f"{whole} ({ages.age(time, session.clock.now())} ago)" if time else None
 
 
 def table(session: Session, title: str, head: tuple[str, ...], rows: Iterable[list[str]]) -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from strata.cli.failures import CliFailure
 from strata.cli.kubeconfig import Connection, resolve
 from strata.cli.pausing import pause as sleep
@@ -89,9 +91,9 @@ class Session:
 
 
 def seconds(text: str) -> float | None:
-    """`30s`, `5m` or plain seconds; 0 is for ever (None). Raises CliFailure for anything else."""
+    """`30s`, `5m` or plain seconds; 0 is for ever (None). Raises click.UsageError for anything else."""
     try:
         found = float(text) if text.replace(".", "", 1).isdigit() else parse_duration(text).total_seconds()
     except ValueError as error:
-        raise CliFailure(str(error)) from error
+        raise click.UsageError(str(error)) from error
     return found or None

@@ -7,13 +7,16 @@ import click
 from strata.cli.failures import CliFailure
 from strata.cli.kinds import Catalog, ResourceType
 
+_CATEGORIES = ("all", "strata")
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Objects of one kind: those of `names`, or, if there are none, all."""
+    """Objects of one kind: those of `names`, or, if there are none, all; with `only`, of all the one of this name."""
 
     resource: ResourceType
     names: tuple[str, ...] = ()
+    only: str = ""
 
 
 def parse(catalog: Catalog, arguments: tuple[str, ...]) -> list[Target]:
@@ -52,6 +55,11 @@ def parse_named(catalog: Catalog, text: str, resource: ResourceType) -> str:
     return name
 
 
+def is_category(arguments: tuple[str, ...]) -> bool:
+    """Whether these are `all`, alone."""
+    return len(arguments) == 1 and arguments[0].lower() in _CATEGORIES
+
+
 def _slashed(catalog: Catalog, arguments: tuple[str, ...]) -> list[Target]:
     names: dict[ResourceType, list[str]] = {}
     for argument in arguments:
@@ -63,6 +71,6 @@ def _slashed(catalog: Catalog, arguments: tuple[str, ...]) -> list[Target]:
 
 
 def _resources(catalog: Catalog, kind: str) -> list[ResourceType]:
-    if kind.lower() in ("all", "strata"):
+    if kind.lower() in _CATEGORIES:
         return catalog.in_category(kind.lower())
     return [catalog.find(kind)]

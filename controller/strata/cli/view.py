@@ -55,7 +55,7 @@ def read(session: Session, target: Target, view: View) -> Answers:
     namespace = session.namespace_for(target.resource, everywhere=view.everywhere)
     if not target.names:
         path = target.resource.collection(namespace)
-        return Answers([session.client.list(path, query=view.query(), accept=view.accept)])
+        return Answers([session.client.list(path, query=view.query(target.only), accept=view.accept)])
     if view.everywhere and target.resource.namespaced:
         raise click.UsageError("a name means nothing without its stack: use -n STACK, not -A")
     if view.selector or view.field_selector:

@@ -12,6 +12,7 @@ from strata.cli.applying import Wish, wished
 from strata.cli.documents import Document, Unreadable, read_all
 from strata.cli.failures import ApiFailure, CliFailure, LostAnswer, Unreachable
 from strata.cli.kinds import STACK, ResourceType, order_of
+from strata.cli.output import within
 from strata.cli.session import Session
 from strata.errors import Cause
 
@@ -26,6 +27,11 @@ class Placed:
     @property
     def label(self) -> str:
         return f"{self.wish.resource.singular}/{self.wish.name}"
+
+    @property
+    def where(self) -> str:
+        """` in todo`, behind what was done to it."""
+        return within(self.wish.namespace)
 
 
 @dataclass(slots=True)

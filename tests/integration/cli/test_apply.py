@@ -54,18 +54,18 @@ def _layer(served: Served, name: str = "web") -> dict[str, Any]:
 
 
 def test_an_apply_makes_then_changes_then_leaves_alone(strata: Shell, served: Served, tmp_path: Path) -> None:
-    assert strata.ok("apply", "-f", _file(tmp_path, STACK, LAYER)) == "stack/todo created\nlayer/web created\n"
+    assert strata.ok("apply", "-f", _file(tmp_path, STACK, LAYER)) == "stack/todo created\nlayer/web created in todo\n"
     changed = _file(tmp_path, STACK, LAYER.replace("always: 2", "always: 3"))
-    assert strata.ok("apply", "-f", changed) == "stack/todo unchanged\nlayer/web configured\n"
+    assert strata.ok("apply", "-f", changed) == "stack/todo unchanged\nlayer/web configured in todo\n"
     before = _layer(served)
     assert before["spec"]["capacity"]["always"] == 3
-    assert strata.ok("apply", "-f", changed) == "stack/todo unchanged\nlayer/web unchanged\n"
+    assert strata.ok("apply", "-f", changed) == "stack/todo unchanged\nlayer/web unchanged in todo\n"
     assert _layer(served) == before
 
 
 def test_stacks_come_before_layers_wherever_they_stand(strata: Shell, tmp_path: Path) -> None:
     layers, stack = _file(tmp_path, LAYER, name="a.yaml"), _file(tmp_path, STACK, name="b.yaml")
-    assert strata.ok("apply", "-f", layers, "-f", stack) == "stack/todo created\nlayer/web created\n"
+    assert strata.ok("apply", "-f", layers, "-f", stack) == "stack/todo created\nlayer/web created in todo\n"
 
 
 def test_what_the_file_no_longer_says_goes_and_what_others_set_stays(
@@ -89,7 +89,7 @@ def test_applying_what_get_printed_changes_nothing(strata: Shell, served: Served
     assert _layer(served)["spec"] == spec
     everything = strata.ok("get", "stacks,layers", "-A", "-o", "json")
     strata.ok("apply", "-f", "-", stdin=everything)
-    assert strata.ok("apply", "-f", "-", stdin=everything) == "stack/todo unchanged\nlayer/web unchanged\n"
+    assert strata.ok("apply", "-f", "-", stdin=everything) == "stack/todo unchanged\nlayer/web unchanged in todo\n"
 
 
 def test_a_wrong_document_is_told_with_every_wrong_field_and_its_line_and_stops_no_other(
@@ -98,7 +98,7 @@ def test_a_wrong_document_is_told_with_every_wrong_field_and_its_line_and_stops_
     file = _file(tmp_path, STACK, WRONG, "kind: [\n", LAYER)
     result = strata("apply", "-f", file)
     assert result.exit_code == 1
-    assert result.stdout == "stack/todo created\nlayer/web created\n"
+    assert result.stdout == "stack/todo created\nlayer/web created in todo\n"
     assert f"error: {file}: document 2 (line 10): layer/wrong is invalid:" in result.stderr
     for place in ("line 16: spec.tipe: ", "line 18: spec.capacity.always: ", "line 19: spec.capacity.maxx: "):
         assert place in result.stderr
@@ -155,11 +155,11 @@ def test_the_chosen_stack_is_that_of_documents_that_name_none(strata: Shell, ser
 )
 def test_a_dry_run_says_what_would_come_and_keeps_nothing(strata: Shell, tmp_path: Path, flag: str, said: str) -> None:
     file = _file(tmp_path, STACK, LAYER)
-    assert strata.ok("apply", "-f", file, flag) == f"stack/todo created{said}\nlayer/web created{said}\n"
+    assert strata.ok("apply", "-f", file, flag) == f"stack/todo created{said}\nlayer/web created in todo{said}\n"
     assert strata("get", "stacks").stdout == ""
     strata.ok("apply", "-f", file)
     again = strata.ok("apply", flag, "-f", _file(tmp_path, STACK, LAYER.replace("always: 2", "always: 3")))
-    assert again == f"stack/todo unchanged{said}\nlayer/web configured{said}\n"
+    assert again == f"stack/todo unchanged{said}\nlayer/web configured in todo{said}\n"
 
 
 def test_a_dry_run_judges_what_is_wrong(strata: Shell, tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_an_object_that_was_not_applied_before_keeps_its_other_fields_with_a_war
     strata.ok("apply", "-f", _file(tmp_path, STACK))
     served.create("Layer", "layers", "web", {"capacity": {"always": 1, "min": 1}}, namespace="todo")
     result = strata("apply", "-f", _file(tmp_path, LAYER))
-    assert (result.exit_code, result.stdout) == (0, "layer/web configured\n")
+    assert (result.exit_code, result.stdout) == (0, "layer/web configured in todo\n")
     assert "not made by `strata apply`" in result.stderr
     assert _layer(served)["spec"]["capacity"] == {"always": 2, "min": 1, "max": 5}
 
@@ -243,5 +243,5 @@ def test_a_memory_of_the_last_apply_that_somebody_broke_fails_that_object_alone(
     strata.ok("apply", "-f", _file(tmp_path, STACK, LAYER))
     served.patch("namespaces/todo/layers/web", {"metadata": {"annotations": {"strata.dev/last-applied": "{"}}})
     result = strata("apply", "-f", _file(tmp_path, LAYER, LAYER.replace("name: web", "name: db")))
-    assert (result.exit_code, result.stdout) == (1, "layer/db created\n")
+    assert (result.exit_code, result.stdout) == (1, "layer/db created in todo\n")
     assert "strata.dev/last-applied of the live object is not JSON" in result.stderr

@@ -47,7 +47,7 @@ def _let_go(served: Served, path: str) -> None:
 class TestDelete:
     def test_it_waits_until_the_object_is_gone(self, todo: Served, start: Start) -> None:
         deleting = start("delete", "layer/web", "-n", "todo")
-        assert lines_of(deleting, 1) == ["layer/web deleted"]
+        assert lines_of(deleting, 1) == ["layer/web deleted in todo"]
         assert deleting.poll() is None
         assert todo.get(_WEB)["metadata"]["deletionTimestamp"]
         _let_go(todo, _WEB)
@@ -56,17 +56,17 @@ class TestDelete:
 
     def test_it_gives_up_waiting_in_time_and_says_so(self, todo: Served, strata: Shell) -> None:
         result = strata("delete", "layer", "web", "--timeout=1s")
-        assert (result.exit_code, result.stdout) == (1, "layer/web deleted\n")
+        assert (result.exit_code, result.stdout) == (1, "layer/web deleted in todo\n")
         assert strata.failure == "timed out waiting for the end of layer/web"
         assert todo.get(_WEB)["metadata"]["deletionTimestamp"]
 
     def test_it_need_not_wait(self, todo: Served, strata: Shell) -> None:
-        assert strata.ok("delete", "layer", "web", "--wait=false") == "layer/web deleted\n"
+        assert strata.ok("delete", "layer", "web", "--wait=false") == "layer/web deleted in todo\n"
         assert todo.get(_WEB)["metadata"]["deletionTimestamp"]
 
     def test_another_object_of_the_same_name_does_not_keep_it_waiting(self, todo: Served, start: Start) -> None:
         deleting = start("delete", "layer/web", "-n", "todo", "--wait")
-        assert lines_of(deleting, 1) == ["layer/web deleted"]
+        assert lines_of(deleting, 1) == ["layer/web deleted in todo"]
         _let_go(todo, _WEB)
         todo.create("Layer", "layers", "web", {}, namespace="todo")
         assert deleting.wait(20) == 0
@@ -75,21 +75,21 @@ class TestDelete:
         file = tmp_path / "f.yaml"
         head = "apiVersion: strata.dev/v1alpha1\nmetadata: {name: %s}\nkind: %s\n"
         file.write_text(head % ("todo", "Stack") + "---\n" + head % ("web", "Layer"))
-        assert strata.ok("delete", "-f", str(file), "--wait=false") == "layer/web deleted\nstack/todo deleted\n"
+        assert strata.ok("delete", "-f", str(file), "--wait=false") == "layer/web deleted in todo\nstack/todo deleted\n"
         assert todo.get("stacks/todo")["metadata"]["deletionTimestamp"]
 
     def test_a_selector_or_all_must_be_said(self, todo: Served, strata: Shell) -> None:
         assert strata("delete", "layers").exit_code == 2
         todo.create("Layer", "layers", "db", {}, namespace="todo", labels={"a": "b"})
-        assert strata.ok("delete", "layers", "-l", "a=b", "--wait=false") == "layer/db deleted\n"
+        assert strata.ok("delete", "layers", "-l", "a=b", "--wait=false") == "layer/db deleted in todo\n"
         assert strata.ok("delete", "layers", "--all", "--wait=false", "--dry-run") == (
-            "layer/db deleted (server dry run)\nlayer/web deleted (server dry run)\n"
+            "layer/db deleted in todo (server dry run)\nlayer/web deleted in todo (server dry run)\n"
         )
         assert "deletionTimestamp" not in todo.get(_WEB)["metadata"]
 
     def test_what_is_not_there_is_told_and_fails_unless_that_is_wanted(self, todo: Served, strata: Shell) -> None:
         result = strata("delete", "layer", "nope", "web", "--wait=false")
-        assert (result.exit_code, result.stdout) == (1, "layer/web deleted\n")
+        assert (result.exit_code, result.stdout) == (1, "layer/web deleted in todo\n")
         assert '"nope" not found' in result.stderr
         assert strata("delete", "layer", "nope", "--ignore-not-found").exit_code == 0
         assert todo.get(_WEB)["metadata"]["deletionTimestamp"]
@@ -121,6 +121,11 @@ class TestWait:
         assert strata.failure == "timed out waiting for condition=Ready on layer/web"
         assert strata("wait", "layer/web", "--for=condition=Ready", "--timeout=0").exit_code == 1
         assert todo.get(_WEB)
+
+    @pytest.mark.parametrize("command", [("wait", "layer/web", "--for=delete"), ("delete", "layer/web")])
+    def test_a_time_that_is_none_is_wrong_usage(self, todo: Served, strata: Shell, command: tuple[str, ...]) -> None:
+        assert strata(*command, "--timeout", "5x").exit_code == 2
+        assert "deletionTimestamp" not in todo.get(_WEB)["metadata"]
 
     def test_the_end_of_what_is_not_there_needs_no_waiting(self, todo: Served, strata: Shell) -> None:
         assert strata.ok("wait", "layer/nope", "--for=delete") == "layer/nope condition met\n"
@@ -163,6 +168,15 @@ class TestTelling:
         assert any(line.startswith("web-1 online i-1 t3.small us-east-1a <none>") for line in lines)
         assert any(line.startswith("Normal ScaledOut") and line.endswith("2 slots added") for line in lines)
         assert "last-applied" not in "".join(lines)
+
+    def test_empty_texts_and_fractions_of_seconds_are_left_out(self, todo: Served, strata: Shell) -> None:
+        todo.patch(_WEB, {"spec": {"instance": {"image": {"id": "ami-0"}}}})
+        told = strata.ok("describe", "layer/web")
+        shown = strata.ok("get", "layer/web", "-o", "yaml")
+        assert "id: ami-0" in told
+        assert "id: ami-0" in shown
+        assert "''" not in told + shown
+        assert re.search(r"Created: +\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ \(", told)
 
     def test_describe_tells_of_stacks_and_instances(self, todo: Served, strata: Shell) -> None:
         todo.add_event(todo.get("stacks/todo"), "Paused", "nothing is changed")
@@ -300,9 +314,25 @@ class TestTelling:
 
 class TestChanging:
     def test_scale_sets_what_is_said_and_nothing_else(self, todo: Served, strata: Shell) -> None:
-        assert strata.ok("scale", "layer/web", "--always", "7", "--max", "9") == "layer/web scaled\n"
-        assert strata.ok("scale", "layer", "web", "--min", "1") == "layer/web scaled\n"
+        assert strata.ok("scale", "layer/web", "--always", "7", "--max", "9") == "layer/web scaled 2 -> 7\n"
+        assert strata.ok("scale", "layer", "web", "--min", "1") == "layer/web scaled: 7, as before\n"
         assert todo.get(_WEB)["spec"]["capacity"] == {"always": 7, "min": 1, "max": 9}
+
+    def test_scale_says_what_min_and_max_make_of_the_number(self, todo: Served, strata: Shell) -> None:
+        strata.ok("scale", "layer/web", "--min", "1", "--max", "2")
+        said = "layer/web scaled: 2 of the 99 asked for, its max is 2\n"
+        assert strata.ok("scale", "layer/web", "--always", "99") == said
+        said = "layer/web scaled: 1 instead of the 0 asked for, its min is 1\n"
+        assert strata.ok("scale", "layer/web", "--always", "0") == said
+        assert todo.get(_WEB)["spec"]["capacity"] == {"always": 0, "min": 1, "max": 2}
+
+    @pytest.mark.parametrize("args", [("stack/todo",), ("stack", "todo")])
+    def test_a_stack_cannot_be_scaled_and_is_told_so(self, strata: Shell, args: tuple[str, ...]) -> None:
+        assert strata("scale", *args, "--always", "1").exit_code == 1
+        assert strata.failure == "a stack cannot be scaled; a layer can: layer/NAME"
+
+    def test_a_number_that_is_none_is_told_plainly(self, strata: Shell) -> None:
+        assert "'x' is not a number of machines" in strata("scale", "layer/web", "--always=x").stderr
 
     @pytest.mark.parametrize("args", [("layer/web",), ("layer/web", "--always=-1"), ("layer/web", "--always=x")])
     def test_scale_without_a_number_is_wrong_usage(self, strata: Shell, args: tuple[str, ...]) -> None:

@@ -56,7 +56,12 @@ class TestTables:
             *("NAME", "stack/other", "stack/todo"),
             *("NAME", "layer/db", "layer/web"),
         ]
-        assert strata.ok("get", "all", "-n", "todo") == text
+
+    def test_all_of_a_stack_are_that_stack_and_what_is_in_it(self, strata: Shell) -> None:
+        text = strata.ok("get", "all", "-n", "todo")
+        names = [line.split()[0] for line in text.split("\n") if line]
+        assert names == ["NAME", "stack/todo", "NAME", "layer/db", "layer/web"]
+        assert "stack/other" in strata.ok("get", "all", "-A")
 
     def test_labels_choose_and_can_be_shown(self, strata: Shell) -> None:
         rows = _table(strata.ok("get", "layers", "-n", "todo", "-l", "tier=front", "--show-labels", "--no-headers"))

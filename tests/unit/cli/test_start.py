@@ -68,6 +68,21 @@ def test_the_console_script_is_the_entry() -> None:
     assert done.stdout.startswith("Client: v")
 
 
+_STRATA = str(Path(sys.executable).parent / "strata")
+
+
+def test_the_version_is_an_option_too() -> None:
+    done = subprocess.run([_STRATA, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("strata v")
+
+
+@pytest.mark.parametrize("args", [("version", "--client"), ("--help",)])
+def test_output_to_a_full_disk_is_one_plain_error(args: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([_STRATA, *args], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "error: cannot write: No space left on device\n")
+
+
 def test_every_command_takes_the_global_options_after_its_name() -> None:
     for name in ("get", "apply", "wait", "events", "scale"):
         command = cli.get_command(click.Context(cli), name)

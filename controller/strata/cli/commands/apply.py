@@ -61,6 +61,6 @@ def _print(placed: Placed, outcome: Outcome, mode: str, form: Form) -> None:
     if form.name == "name":
         click.echo(placed.label)
     elif form.is_table:
-        click.echo(f"{placed.label} {outcome.verb}{_SAID[mode]}")
+        click.echo(f"{placed.label} {outcome.verb}{placed.where}{_SAID[mode]}")
     else:
         click.echo(render(form, shown(outcome.after)), nl=False)

@@ -11,7 +11,7 @@ from strata.cli.failures import ApiFailure, TimedOut
 from strata.cli.fields import find_condition
 from strata.cli.kinds import ResourceType, order_of
 from strata.cli.options import Command, pass_session
-from strata.cli.output import label_of
+from strata.cli.output import label_of, within
 from strata.cli.session import Session, seconds
 from strata.cli.targets import Target, parse
 from strata.cli.waiting import Goal, Subject, await_all
@@ -131,8 +131,8 @@ def _begin(
                 click.echo(str(failure), err=True)
             continue
         begun.append((one, uid))
-        said = {"none": "deleted", "client": "deleted (dry run)", "server": "deleted (server dry run)"}[dry_run]
-        click.echo(f"{one.label} {said}")
+        said = {"none": "", "client": " (dry run)", "server": " (server dry run)"}[dry_run]
+        click.echo(f"{one.label} deleted{within(one.namespace)}{said}")
     return begun, failed
 
 

@@ -12,6 +12,7 @@ from strata.cli.failures import ApiFailure
 from strata.cli.fields import counts, dig, sum_behind
 from strata.cli.kinds import INSTANCE, LAYER, STACK, ResourceType
 from strata.cli.options import Command, pass_session
+from strata.cli.output import without_empty
 from strata.cli.session import Session
 from strata.cli.targets import Target, parse
 from strata.cli.yamltext import dump
@@ -74,7 +75,9 @@ def _describe(session: Session, resource: ResourceType, document: Json) -> None:
         ]
     )
     click.echo("Spec:")
-    click.echo("".join(f"  {line}\n" for line in dump(document.get("spec") or {}).splitlines()), nl=False)
+    click.echo(
+        "".join(f"  {line}\n" for line in dump(without_empty(document.get("spec") or {})).splitlines()), nl=False
+    )
     sections.show_conditions(session, document)
     if resource == LAYER:
         sections.show_members(session, sections.members_of(session, document))

@@ -8,6 +8,7 @@ import click
 from strata.cli.applying import LAST_APPLIED, comparable, try_out
 from strata.cli.failures import CliFailure
 from strata.cli.options import Command, pass_session
+from strata.cli.output import without_empty
 from strata.cli.session import Session
 from strata.cli.wishes import Judged, Placed, read_wishes
 from strata.cli.yamltext import dump
@@ -54,8 +55,8 @@ def _compared(session: Session, wishes: Judged) -> int:
 
 def _difference(session: Session, placed: Placed, coming: set[str]) -> list[str]:
     outcome = try_out(session.client, placed.wish, coming)
-    before = dump(_readable(outcome.before)) if outcome.before else ""
-    after = dump(_readable(outcome.after))
+    before = dump(without_empty(_readable(outcome.before))) if outcome.before else ""
+    after = dump(without_empty(_readable(outcome.after)))
     names = (f"live/{placed.label}", f"applied/{placed.label}")
     return list(difflib.unified_diff(before.splitlines(), after.splitlines(), *names, lineterm=""))
 

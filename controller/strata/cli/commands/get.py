@@ -1,16 +1,18 @@
 """strata get."""
 
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from strata.cli.completing import complete_target
 from strata.cli.following import follow
+from strata.cli.kinds import STACK
 from strata.cli.options import Command, pass_session
 from strata.cli.output import Form, FormType, as_list, label_of, render, shown
 from strata.cli.session import Session
 from strata.cli.tables import ServerTable, TableWriter, row_holder
-from strata.cli.targets import Target, parse
+from strata.cli.targets import Target, is_category, parse
 from strata.cli.view import View, objects, read, rows, tabular
 
 Json = dict[str, Any]
@@ -55,6 +57,8 @@ def get(session: Session, /, target: tuple[str, ...], **flags: Any) -> None:  # 
     watching = flags.pop("watch") or flags["watch_only"]
     targets = parse(session.catalog, target)
     view = View(**flags)
+    if is_category(target) and session.namespace and not view.everywhere:  # all of a stack, and that stack
+        targets = [replace(one, only=session.namespace) if one.resource == STACK else one for one in targets]
     if watching:
         follow(session, targets, view)
     elif not (_tables if view.form.is_table else _objects)(session, targets, view):

@@ -7,9 +7,11 @@ from typing import Any
 import click
 
 from strata import __version__
-from strata.cli.failures import CliFailure
+from strata.cli.failures import CliFailure, Unreachable
 from strata.cli.options import Command, pass_session
 from strata.cli.session import Session
+
+Json = dict[str, Any]
 
 _QUICK = "3s"
 
@@ -25,7 +27,7 @@ def version(session: Session, *, client_only: bool, form: str) -> None:
     if not client_only:
         session.options.setdefault("request_timeout", _QUICK)
         try:
-            found["serverVersion"] = session.client.get("/version")
+            found["serverVersion"] = _of_server(session)
         except CliFailure as failure:
             why = str(failure).partition("\n")[0]
         else:
@@ -43,3 +45,12 @@ def version(session: Session, *, client_only: bool, form: str) -> None:
             click.echo(f"Orphans are held: {found['cluster']['heldBecause']}")
     if why:
         click.echo(f"Server: {why}", err=True)
+
+
+def _of_server(session: Session) -> Json:
+    answer = session.client.get("/version")
+    if "gitVersion" not in answer:
+        raise Unreachable(
+            session.connection.url, session.connection.source, "what answers there is not a Strata server"
+        )
+    return answer
