@@ -176,16 +176,32 @@ def test_a_part_that_dies_ends_all_of_it_and_is_named(newcomer: Newcomer) -> Non
     visible = newcomer.start("up", "--json", "--port-base", "0", "--no-examples")
     assert visible.stdout is not None
     visible.stdout.readline()
+    os.kill(_pid_of_etcd(newcomer), signal.SIGKILL)
+    _, errors = visible.communicate(timeout=60)
+    assert visible.returncode == 1
+    assert "etcd was killed by SIGKILL; the logs are kept in " in errors
+    assert newcomer.processes() == []
+
+
+def test_a_detached_world_whose_part_died_leaves_its_logs_and_down_says_where(newcomer: Newcomer) -> None:
+    world = up_in_the_background(newcomer, "--no-examples")
+    os.kill(_pid_of_etcd(newcomer), signal.SIGKILL)
+    eventually(lambda: not newcomer.processes(), "all processes have ended", 30)
+    assert not Path(world["dataDir"]).exists()
+    told = newcomer.run("down")
+    assert "the last world ended by itself: etcd was killed by SIGKILL; its logs are in " in told
+    logs = Path(told.splitlines()[0].rpartition(" ")[2])
+    assert {file.name for file in logs.iterdir()} == {"etcd.log", "daemon.log", "simulator.log"}
+    assert "ended by itself" not in newcomer.run("down")
+
+
+def _pid_of_etcd(newcomer: Newcomer) -> int:
     (etcd,) = (
         int(process.name)
         for process in Path("/proc").glob("[0-9]*")
         if str(newcomer.temporary).encode() in _command(process) and b"--listen-peer-urls" in _command(process)
     )
-    os.kill(etcd, signal.SIGKILL)
-    _, errors = visible.communicate(timeout=60)
-    assert visible.returncode == 1
-    assert "etcd was killed by SIGKILL" in errors
-    assert newcomer.processes() == []
+    return etcd
 
 
 def _command(process: Path) -> bytes:

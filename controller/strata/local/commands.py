@@ -42,7 +42,13 @@ __all__ = ["down", "sim", "up"]
 )
 def up(data_dir: Path | None, port_base: int, timeout: float, *, detach: bool, as_json: bool, examples: bool) -> int:
     """Start etcd, a simulated EC2 and the daemon on this machine, apply two example stacks, and show their
-    layers coming online. Ctrl-C stops all of it and leaves nothing behind."""
+    layers coming online. Ctrl-C stops all of it and leaves nothing behind.
+
+    One world per user at a time; while it runs, ~/.config/strata/kubeconfig points at it, unless you have a file of
+    your own there. With --data-dir etcd's data stays, but the simulated machines do not: the next `strata up` finds
+    them gone and launches them anew, within about ten minutes. If a part of it dies, the rest ends too, the logs are
+    kept, and the next `strata up` or `strata down` says what died and where they are.
+    """
     world = WorldOptions(
         home=str(Path.home()),
         data_dir=str(data_dir.absolute()) if data_dir else None,

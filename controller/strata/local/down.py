@@ -5,7 +5,7 @@ import select
 import signal
 
 from strata.cli.failures import CliFailure
-from strata.local.state import Home
+from strata.local.state import Home, WorldRecord
 
 _END_S = 40.0
 
@@ -19,8 +19,14 @@ def run_down(home: Home) -> str:
         if not alone:
             raise CliFailure("a world is just starting or ending; try again")
         home.clear_leftovers()
+        death = home.take_death()
+    told = f"{death}\n" if death else ""
     if record is None:
-        return "nothing is up"
+        return f"{told}nothing is up"
+    return told + _said(record)
+
+
+def _said(record: WorldRecord) -> str:
     return "all stopped" if record.temporary else f"all stopped; the data stays in {record.data_dir}"
 
 

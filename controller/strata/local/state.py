@@ -32,6 +32,16 @@ class WorldRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     link: str | None = None
 
 
+class Death(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """How the last world ended that did not end as it was told to, and where its logs are."""
+
+    why: str
+    logs: str
+
+    def __str__(self) -> str:
+        return f"the last world ended by itself: {self.why}; its logs are in {self.logs}"
+
+
 class Home:
     """The files of this user. `folder` is that of HOME."""
 
@@ -39,6 +49,8 @@ class Home:
         self.state = folder / ".local" / "state" / "strata"
         self.record = self.state / "up.json"
         self.lock = self.state / "up.lock"
+        self.death = self.state / "died.json"
+        self.kept_logs = self.state / "last-logs"  # one at a time, so that they never pile up
         self.kubeconfig = Path(folder, *DEFAULT_FILE.parts[1:])
 
     def read(self) -> WorldRecord | None:
@@ -102,6 +114,25 @@ class Home:
         if record.temporary:
             shutil.rmtree(record.data_dir, ignore_errors=True)
         self.record.unlink(missing_ok=True)
+
+    def keep_logs(self, record: WorldRecord, why: str) -> Death:
+        """Save the logs of a world whose part died from being cleared away, and note what died."""
+        logs = Path(record.logs)
+        if record.temporary:
+            shutil.rmtree(self.kept_logs, ignore_errors=True)
+            logs = Path(shutil.move(logs, self.kept_logs))
+        death = Death(why=why, logs=str(logs))
+        self.death.write_bytes(msgspec.json.encode(death))
+        return death
+
+    def take_death(self) -> Death | None:
+        """The note of it, once: whoever takes it tells a person. The logs stay until another world's replace them."""
+        try:
+            death = msgspec.json.decode(self.death.read_bytes(), type=Death)
+        except (FileNotFoundError, msgspec.MsgspecError):
+            death = None
+        self.death.unlink(missing_ok=True)
+        return death
 
     def clear_leftovers(self) -> None:
         """Clear away after a world that was killed before it could do so itself. Only where none is up."""

@@ -3,8 +3,9 @@
     python -m strata.local.world OPTIONS-AS-JSON
 
 Owns the children, the world's files and the user's lock. Speaks messages.py on standard output. It ends, and leaves
-nothing behind, when standard input closes (unless it was told to detach), at SIGTERM, or when a child dies. Killed
-outright, its children die with it, and what is left on disk is cleared by whoever looks next (Home.clear_leftovers).
+nothing behind, when standard input closes (unless it was told to detach), at SIGTERM, or when a child dies; then it
+keeps the logs, and a note for the next `up` or `down`. Killed outright, its children die with it, and what is left on
+disk is cleared by whoever looks next (Home.clear_leftovers).
 """
 
 import asyncio
@@ -199,8 +200,19 @@ async def _run(options: WorldOptions, home: Home) -> None:
                 parts = _parts(binary, ports, folders)
                 await World(home, record).live(parts, timeout_s=options.timeout_s, stop=stop)
                 listening.cancel()
+        except* PartFailedError as failed:
+            _keep_logs(home, record, _first(failed))
+            raise
         finally:
             home.clear_away(record)
+
+
+def _keep_logs(home: Home, record: WorldRecord, failed: BaseException) -> None:
+    """A world that nobody looks at tells what died only by what it leaves."""
+    try:
+        failed.add_note(f"the logs are kept in {home.keep_logs(record, str(failed)).logs}")
+    except OSError as error:  # a full disk must not hide what died
+        failed.add_note(f"the logs cannot be kept: {error}")
 
 
 def _first(group: BaseException) -> BaseException:
@@ -218,7 +230,8 @@ def main() -> int:
         reason = _first(error)
         if not isinstance(reason, PartFailedError | CliFailure | OSError):
             raise
-        tell(Failed(str(reason), reason.log if isinstance(reason, PartFailedError) else ()))
+        text = "; ".join([str(reason), *getattr(reason, "__notes__", ())])
+        tell(Failed(text, reason.log if isinstance(reason, PartFailedError) else ()))
         return 1
     return 0
 
@@ -228,6 +241,8 @@ def _run_alone(options: WorldOptions, home: Home) -> None:
         if not alone:
             raise CliFailure(_already_up(home))
         home.clear_leftovers()
+        if death := home.take_death():
+            tell(Warned(str(death)))
         asyncio.run(_run(options, home))
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from strata.local.down import run_down
 from strata.local.state import Home, WorldRecord
 
 
@@ -93,3 +94,29 @@ def test_a_record_reads_back_as_it_was_written_and_a_torn_one_as_none(home: Home
         assert home.read() == record
         home.record.write_text('{"pid": 1')
         assert home.read() is None
+
+
+def test_the_logs_of_a_world_whose_part_died_survive_it_and_are_told_once(home: Home, tmp_path: Path) -> None:
+    record = record_in(tmp_path / "world", home)
+    for words in ("first", "second"):
+        Path(record.logs).mkdir(parents=True)
+        Path(record.logs, "etcd.log").write_text(words)
+        with home.hold():
+            death = home.keep_logs(record, "etcd was killed by SIGKILL")
+            home.clear_away(record)
+        assert Path(death.logs, "etcd.log").read_text() == words
+        assert not Path(record.data_dir).exists()
+    told = run_down(home)
+    assert told.startswith(
+        f"the last world ended by itself: etcd was killed by SIGKILL; its logs are in {death.logs}\n"
+    )
+    assert run_down(home) == "nothing is up"
+
+
+def test_the_logs_of_data_that_stays_stay_where_they_are(home: Home, tmp_path: Path) -> None:
+    record = record_in(tmp_path / "data", home, temporary=False)
+    Path(record.logs).mkdir()
+    with home.hold():
+        assert home.keep_logs(record, "it died").logs == record.logs
+        home.clear_away(record)
+    assert Path(record.logs).exists()
