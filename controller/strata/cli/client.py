@@ -27,7 +27,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from strata.cli.failures import ApiFailure, LostAnswer, StreamBroken, Unreachable
+from strata.cli.failures import ApiFailure, LostAnswer, Silent, StreamBroken, Unreachable
 from strata.cli.kubeconfig import Connection
 from strata.cli.pausing import pause
 from strata.clock import Clock, SystemClock
@@ -216,7 +216,8 @@ class Client:
 
     def _lost(self, call: "_Call", cause: BaseException) -> Unreachable | LostAnswer:
         if call.method == "GET" or isinstance(cause, _NOT_SENT):
-            return Unreachable(self.connection.url, self.connection.source, _words(cause))
+            failure = Silent if isinstance(cause, (ReadTimeoutError, _NotWhole)) else Unreachable
+            return failure(self.connection.url, self.connection.source, _words(cause))
         return LostAnswer(f"{call.method} {call.path}", _words(cause), _looking(call))
 
 

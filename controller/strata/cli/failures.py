@@ -2,6 +2,7 @@
 
 CliFailure             the command could not do what was asked
   Unreachable          no server answered: which URL, where that URL came from, what to do
+    Silent             one was reached, and did not answer in time
   LostAnswer           the request may have been carried out: its answer was lost, or did not come in time
   ApiFailure           the server answered with a Status error; carries every cause
   TimedOut             what was waited for did not happen in time
@@ -23,6 +24,15 @@ class Unreachable(CliFailure):
             f"no Strata server answers at {url} (from {source}): {why}\n"
             "Start one here with `strata up`, or name another with --server URL, STRATA_SERVER or --kubeconfig FILE."
         )
+        self.url = url
+        self.source = source
+
+
+class Silent(Unreachable):
+    """There is a server, but its answer did not come in time."""
+
+    def __init__(self, url: str, source: str, why: str) -> None:
+        CliFailure.__init__(self, f"the server at {url} (from {source}) was asked, but {why}")
         self.url = url
         self.source = source
 
