@@ -50,8 +50,8 @@ def url_of(listener: socket.socket) -> str:
 async def serve(app: Starlette, host: str, port: int, *, ready: Callable[[str], None] | None = None) -> None:
     """Serve until cancelled; then end watches at once and give other requests a few seconds.
 
-    `app.state.close_streams` ends what would stream for ever. `ready` is called with the URL once connections are taken. Raises CannotListen. Runs on the caller's loop, which
-    should be uvloop's.
+    `app.state.close_streams` ends what would stream for ever. `ready` is called with the URL once connections are
+    taken. Raises CannotListen. Runs on the caller's loop, which should be uvloop's.
     """
     with bind(host, port) as listener:
         server = _Server(app, lambda: ready(url_of(listener)) if ready else None)

@@ -110,7 +110,10 @@ class WatchBatch:
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
-    """`store_id` is etcd's cluster id: a restored backup has another one."""
+    """`store_id` is etcd's cluster id: a restored backup has another one.
+
+    `version` is empty and `db_size_bytes` 0 where the store's user may not know them.
+    """
 
     store_id: str
     version: str

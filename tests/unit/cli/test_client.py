@@ -119,7 +119,7 @@ def test_a_write_is_not_sent_again_to_a_server_whose_store_is_away() -> None:
 def test_the_whole_call_is_bounded_whether_its_answer_is_silent_or_trickles(slow: Answer) -> None:
     before_s = _CLOCK.monotonic_s()
     with playing(slow) as script:
-        with pytest.raises(Silent, match="was asked, but .* in time$") as caught:
+        with pytest.raises(Silent, match=r"was asked, but .* in time$") as caught:
             _client(script.url, timeout_s=0.3).get("/x")
         assert _CLOCK.monotonic_s() - before_s < 0.55
     assert "Pool(" not in str(caught.value)

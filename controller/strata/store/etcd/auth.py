@@ -6,7 +6,7 @@ from grpc import aio
 
 from strata.store.etcd import rpc_pb2
 from strata.store.etcd.endpoints import Endpoint
-from strata.store.etcd.errors import Meaning, failure_of
+from strata.store.etcd.errors import Failure, Meaning, failure_of
 from strata.store.etcd.methods import AUTHENTICATE
 from strata.store.etcd.settings import EtcdSettings
 
@@ -32,16 +32,24 @@ class Login:
             return ()
         token = self._token
         if token is None:
-            async with self._lock:  # one login, however many calls wait for it
-                token = self._token
-                if token is None:
-                    token = self._token = await self._authenticate(endpoint, self._user, timeout_s)
+            try:
+                async with asyncio.timeout(timeout_s):  # the wait for others' logins is part of this call's time
+                    token = await self._log_in(endpoint, self._user, timeout_s)
+            except TimeoutError:
+                raise Failure(Meaning.UNSENT, f"{endpoint.url}: no login in {timeout_s:.1f} s") from None
         return _metadata_of(token)
 
     def forget(self, stale: Metadata) -> None:
         """Log in again at the next call, unless the token of `stale` was replaced meanwhile."""
         if self._token is not None and _metadata_of(self._token) == stale:
             self._token = None
+
+    async def _log_in(self, endpoint: Endpoint, user: str, timeout_s: float) -> str:
+        """Log in once, however many calls want it."""
+        async with self._lock:
+            if self._token is None:
+                self._token = await self._authenticate(endpoint, user, timeout_s)
+            return self._token
 
     async def _authenticate(self, endpoint: Endpoint, user: str, timeout_s: float) -> str:
         request = rpc_pb2.AuthenticateRequest(name=user, password=self._password)

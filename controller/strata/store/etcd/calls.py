@@ -6,8 +6,6 @@ attempt surely did not reach a server, or the server surely refused it; any doub
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from grpc import aio
@@ -72,12 +70,13 @@ class Calls:
             metadata: Metadata = ()
             sent = False
             try:
-                if not may_repeat:  # a read learns more from the call's own error
-                    await self._connect(endpoint, timeout_s)
+                if not (may_repeat or endpoint.is_connected):  # a read learns more from the call's own error
+                    await endpoint.connect(timeout_s)
                 metadata = await self._login.metadata(endpoint, timeout_s)
                 sent = True
                 return await self.attempt(endpoint, method, request, metadata, timeout_s)
-            except Failure as failure:
+            except (Failure, asyncio.CancelledError, aio.UsageError) as error:
+                failure = self.failure_of(error)
                 if sent and not may_repeat and failure.meaning is Meaning.UNKNOWN:
                     self._endpoints.leave(endpoint)
                     raise Ambiguous(f"{method.path} to {endpoint.url}: {failure.details}") from None
@@ -92,29 +91,18 @@ class Calls:
             response: ResponseT = await endpoint.unary(method)(request, timeout=timeout_s, metadata=metadata)
         except aio.AioRpcError as error:
             raise failure_of(error) from None
-        except (asyncio.CancelledError, aio.UsageError) as error:
-            raise self._closing(error) from None
         return response
 
-    @asynccontextmanager
-    async def surviving_close(self) -> AsyncIterator[None]:
-        """Make a Failure of what gRPC raises when the store is closed under a call."""
-        try:
-            yield
-        except (asyncio.CancelledError, aio.UsageError) as error:
-            raise self._closing(error) from None
-
-    def _closing(self, error: BaseException) -> BaseException:
-        """GRPC answers the closing of a channel with a CancelledError that is not the task's: that one is a Failure."""
+    def failure_of(self, error: BaseException) -> Failure:
+        """The failure of an attempt. A channel closed under a call raises a CancelledError that is not the task's:
+        that one is a failure; the task's own is raised again.
+        """
+        if isinstance(error, Failure):
+            return error
         task = asyncio.current_task()
         if not self._closed or (task is not None and task.cancelling()):
-            return error
+            raise error
         return Failure(Meaning.UNKNOWN, "the store was closed")
-
-    async def _connect(self, endpoint: Endpoint, timeout_s: float) -> None:
-        if not endpoint.is_connected:
-            async with self.surviving_close():
-                await endpoint.connect(timeout_s)
 
     async def _before_next(self, budget: _Budget, endpoint: Endpoint, metadata: Metadata, failure: Failure) -> None:
         """Return when the next attempt may begin. Raises if there is none."""

@@ -5,13 +5,20 @@ from collections.abc import Sequence
 from strata.store.etcd import rpc_pb2
 from strata.store.port import Compare, KeyEvent, KeyValue, ModRevisionIs, Operation, Put, TxnResult
 
+# Keys of others may be any bytes: they must pass through, not end a listing.
+_ENCODING = ("utf-8", "surrogateescape")
+
 _EVERYTHING = b"\0"  # as key and as range end: from the first key on, and without an end
+
+
+def encode_key(key: str) -> bytes:
+    return key.encode(*_ENCODING)
 
 
 def range_of(prefix: str, start_key: str | None = None) -> tuple[bytes, bytes]:
     """The key and range end that cover what is under `prefix`, from `start_key` on."""
-    first = prefix.encode()
-    start = first if start_key is None else max(first, start_key.encode())
+    first = encode_key(prefix)
+    start = first if start_key is None else max(first, encode_key(start_key))
     return start or _EVERYTHING, _end_of(first)
 
 
@@ -22,14 +29,14 @@ def _end_of(prefix: bytes) -> bytes:
 
 
 def key_value(kv: rpc_pb2.KeyValue) -> KeyValue:
-    return KeyValue(kv.key.decode(), kv.value, kv.create_revision, kv.mod_revision, kv.lease)
+    return KeyValue(kv.key.decode(*_ENCODING), kv.value, kv.create_revision, kv.mod_revision, kv.lease)
 
 
 def key_event(event: rpc_pb2.Event) -> KeyEvent:
     kv = event.kv
     previous = key_value(event.prev_kv) if event.HasField("prev_kv") else None
     if event.type == rpc_pb2.Event.DELETE:
-        return KeyEvent(kv.key.decode(), None, kv.mod_revision, previous)
+        return KeyEvent(kv.key.decode(*_ENCODING), None, kv.mod_revision, previous)
     current = key_value(kv)
     return KeyEvent(current.key, current, current.mod_revision, previous)
 
@@ -40,7 +47,7 @@ def txn_request(compares: Sequence[Compare], operations: Sequence[Operation]) ->
         compare=[_compare(compare) for compare in compares],
         success=[_operation(operation) for operation in operations],
         failure=[
-            rpc_pb2.RequestOp(request_range=rpc_pb2.RangeRequest(key=compare.key.encode())) for compare in compares
+            rpc_pb2.RequestOp(request_range=rpc_pb2.RangeRequest(key=encode_key(compare.key))) for compare in compares
         ],
     )
 
@@ -54,14 +61,14 @@ def txn_result(response: rpc_pb2.TxnResponse) -> TxnResult:
 
 
 def _compare(compare: Compare) -> rpc_pb2.Compare:
-    key = compare.key.encode()
+    key = encode_key(compare.key)
     if isinstance(compare, ModRevisionIs):
         return rpc_pb2.Compare(key=key, target=rpc_pb2.Compare.MOD, mod_revision=compare.mod_revision)
     return rpc_pb2.Compare(key=key, target=rpc_pb2.Compare.CREATE, create_revision=compare.create_revision)
 
 
 def _operation(operation: Operation) -> rpc_pb2.RequestOp:
-    key = operation.key.encode()
+    key = encode_key(operation.key)
     if isinstance(operation, Put):
         put = rpc_pb2.PutRequest(key=key, value=operation.value, lease=operation.lease_id)
         return rpc_pb2.RequestOp(request_put=put)

@@ -110,7 +110,8 @@ class EtcdLease:
             except Failure as failure:
                 if failure.meaning is Meaning.LEASE_GONE:
                     break
-                self._endpoints.leave(endpoint)
+                if failure.meaning is not Meaning.STALE_TOKEN:
+                    self._endpoints.leave(endpoint)
                 await asyncio.sleep(min(left_s, _RETRY_S * (0.5 + self._rng.random())))
             else:
                 return
@@ -121,8 +122,7 @@ class EtcdLease:
         metadata = await self._login.metadata(endpoint, timeout_s)
         sent_at_s = self._clock.monotonic_s()
         try:
-            async with self._calls.surviving_close():
-                ttl_s = await _keep_alive(endpoint, self._id, metadata, timeout_s)
+            ttl_s = await _keep_alive(endpoint, self._id, metadata, timeout_s)
         except Failure as failure:
             if failure.meaning is Meaning.STALE_TOKEN:
                 self._login.forget(metadata)

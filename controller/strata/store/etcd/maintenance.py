@@ -9,13 +9,13 @@ from collections.abc import AsyncGenerator, Iterable
 import structlog
 from grpc import aio
 
-from strata.errors import StoreError, StoreUnavailable
+from strata.errors import StoreAuthError, StoreError, StoreUnavailable
 from strata.store.etcd import rpc_pb2
 from strata.store.etcd.auth import Login
 from strata.store.etcd.calls import Calls
 from strata.store.etcd.endpoints import Endpoint, Endpoints
 from strata.store.etcd.errors import Failure, Meaning, failure_of
-from strata.store.etcd.methods import ALARM, COMPACT, DEFRAGMENT, SNAPSHOT, STATUS
+from strata.store.etcd.methods import ALARM, COMPACT, DEFRAGMENT, SNAPSHOT, STATUS, TXN
 from strata.store.etcd.settings import EtcdSettings
 from strata.store.etcd.version import is_recommended, is_supported, is_unsafe, parse_version
 from strata.store.port import StoreStatus
@@ -41,19 +41,26 @@ class Maintenance:
         Raises StoreError; StoreUnavailable if no member answers.
         Members that do not answer now are not judged: the cluster must be able to lose one.
         """
-        await self._status_of_any()
+        await self._header()
         for endpoint in self._endpoints.every:
             try:
                 status = await self._status_of(endpoint)
             except Failure as failure:
+                if failure.meaning is Meaning.FORBIDDEN:  # only recent servers forbid it: see watch.py
+                    continue
                 _log.warning("an etcd member's version is unknown", endpoint=endpoint.url, error=failure.details)
                 continue
             self._judge(endpoint, status.version)
 
     async def status(self) -> StoreStatus:
-        status = await self._status_of_any()
+        """Ask one member. A user without etcd's root role may be refused: then it is what every answer tells."""
+        try:
+            status = await self._calls.read(STATUS, rpc_pb2.StatusRequest())
+        except StoreAuthError:
+            header = await self._header()  # raises it again if the credentials are wrong
+            return StoreStatus(_store_id(header), version="", revision=header.revision, db_size_bytes=0)
         return StoreStatus(
-            store_id=f"{status.header.cluster_id:x}",
+            store_id=_store_id(status.header),
             version=status.version,
             revision=status.header.revision,
             db_size_bytes=status.dbSize,
@@ -93,7 +100,7 @@ class Maintenance:
 
     async def snapshot(self) -> AsyncGenerator[bytes]:
         """Yield the database of one member in pieces, its SHA-256 last. Complete, or raises StoreUnavailable."""
-        await self._status_of_any()  # logs in where that is needed, and rotates to a member that answers
+        await self._header()  # logs in where that is needed, and rotates to a member that answers
         endpoint = self._endpoints.current
         metadata = await self._login.metadata(endpoint, self._settings.attempt_timeout_s)
         request = rpc_pb2.SnapshotRequest()
@@ -114,8 +121,9 @@ class Maintenance:
     async def _alarmed_members(self) -> Iterable[rpc_pb2.AlarmMember]:
         return (await self._calls.read(ALARM, rpc_pb2.AlarmRequest())).alarms
 
-    async def _status_of_any(self) -> rpc_pb2.StatusResponse:
-        return await self._calls.read(STATUS, rpc_pb2.StatusRequest())
+    async def _header(self) -> rpc_pb2.ResponseHeader:
+        """Learn which store this is. An empty transaction needs a valid login and no permission."""
+        return (await self._calls.read(TXN, rpc_pb2.TxnRequest())).header
 
     async def _status_of(self, endpoint: Endpoint) -> rpc_pb2.StatusResponse:
         timeout_s = self._settings.attempt_timeout_s
@@ -132,6 +140,10 @@ class Maintenance:
             _log.warning(
                 "this etcd has known faults: use 3.4.42, 3.5.28, 3.6.9 or newer", endpoint=endpoint.url, version=text
             )
+
+
+def _store_id(header: rpc_pb2.ResponseHeader) -> str:
+    return f"{header.cluster_id:x}"
 
 
 def _alarm_name(error: str) -> str:

@@ -13,7 +13,7 @@ from strata.store.etcd.auth import Login
 from strata.store.etcd.calls import Calls
 from strata.store.etcd.endpoints import Endpoints
 from strata.store.etcd.errors import Failure, Meaning
-from strata.store.etcd.kv import key_value, range_of, txn_request, txn_result
+from strata.store.etcd.kv import encode_key, key_value, range_of, txn_request, txn_result
 from strata.store.etcd.lease import EtcdLease
 from strata.store.etcd.maintenance import Maintenance
 from strata.store.etcd.methods import PUT, RANGE, TXN
@@ -74,7 +74,7 @@ class EtcdStore:
         self.maintenance = Maintenance(self._calls, self._endpoints, self._login, settings)
 
     async def get(self, key: str) -> KeyValue | None:
-        response = await self._range(rpc_pb2.RangeRequest(key=key.encode()))
+        response = await self._range(rpc_pb2.RangeRequest(key=encode_key(key)))
         return key_value(response.kvs[0]) if response.kvs else None
 
     async def page(self, prefix: str, *, limit: int, start_key: str | None = None, revision: int = 0) -> Page:
@@ -146,7 +146,7 @@ class EtcdStore:
         await self._endpoints.close()
 
     async def _put(self, key: str, value: bytes, lease_id: int) -> None:
-        await self._calls.write(PUT, rpc_pb2.PutRequest(key=key.encode(), value=value, lease=lease_id))
+        await self._calls.write(PUT, rpc_pb2.PutRequest(key=encode_key(key), value=value, lease=lease_id))
 
     async def _grant_expiring(self, ttl_s: int) -> int:
         return (await lease.grant(self._calls, self._clock, ttl_s)).lease_id

@@ -72,6 +72,7 @@ async def open_stream(
     call: _Call = endpoint.stream(WATCH)(metadata=(*_NEEDS_LEADER, *login))
     stream = WatchStream(call, progress_interval_s=progress_interval_s, answer_timeout_s=answer_timeout_s)
     pulse = tasks.create_task(stream.pulse())
+    call.add_done_callback(lambda _: _end(pulse))  # a stream that nobody reads any more keeps no task
     try:
         yield stream
     finally:
@@ -96,3 +97,7 @@ def _message(read: object) -> rpc_pb2.WatchResponse:
     if not isinstance(read, rpc_pb2.WatchResponse):
         raise Failure(Meaning.UNKNOWN, "the watch stream has ended")
     return read
+
+
+def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()

@@ -8,6 +8,8 @@ import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
+from grpc import aio
+
 from strata.clock import Clock
 from strata.errors import Compacted, Regressed, StoreAuthError, StoreUnavailable
 from strata.store.etcd import rpc_pb2
@@ -63,13 +65,14 @@ class Watch:
                     while True:
                         response = await stream.read()
                         self._hear()
+                        self._failed_in_a_row = 0
                         await self._check_cancel(response)
                         batch = self._assembly.take(response, trust_manual_progress=trusts_progress)
                         if batch is not None:
                             yield batch
                             self._hear()  # the time the consumer took was not the store's silence
-            except Failure as failure:
-                await self._before_next(endpoint, failure)
+            except (Failure, asyncio.CancelledError, aio.UsageError) as error:
+                await self._before_next(endpoint, self._calls.failure_of(error))
 
     @asynccontextmanager
     async def _stream(self, endpoint: Endpoint) -> AsyncIterator[tuple[WatchStream, bool]]:
@@ -78,17 +81,13 @@ class Watch:
         self._metadata = await self._login.metadata(endpoint, timeout_s)
         trusts_progress = await self._synchronises_progress(endpoint)
         self._assembly.new_stream()
-        async with (
-            self._calls.surviving_close(),
-            open_stream(
-                endpoint, self._metadata, self._tasks,
-                progress_interval_s=self._settings.progress_interval_s, answer_timeout_s=timeout_s,
-            ) as stream,
-        ):  # fmt: skip
+        async with open_stream(
+            endpoint, self._metadata, self._tasks,
+            progress_interval_s=self._settings.progress_interval_s, answer_timeout_s=timeout_s,
+        ) as stream:  # fmt: skip
             created = await stream.create(self._create_request())
             await self._check_cancel(created)
             await self._check_identity(created.header)
-            self._failed_in_a_row = 0
             self._logged_in_again = False
             yield stream, trusts_progress
 
@@ -109,8 +108,10 @@ class Watch:
         try:
             status = await self._calls.attempt(endpoint, STATUS, rpc_pb2.StatusRequest(), self._metadata, timeout_s)
         except Failure as failure:
-            if failure.meaning is Meaning.FORBIDDEN:  # this user may not ask: then believe nothing
-                return False
+            if failure.meaning is Meaning.FORBIDDEN:
+                # Status was open to every user up to 3.4.23 and 3.5.16 (seen); 3.5.30 keeps it for the root role. So
+                # who refuses it is newer than 3.5.8, and its progress is synchronised.
+                return True
             raise
         return synchronises_progress(parse_version(status.version))
 
