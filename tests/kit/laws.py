@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from strata.planner import capacity, health
-from strata.resources import kinds, tags
+from strata.resources import kinds, reasons, tags
 from strata.resources.cluster import ClusterIdentity
 from strata.resources.codec import decode, decode_object
 from strata.resources.duration import parse_duration
@@ -271,7 +271,7 @@ class Laws:
             self._breach(f"law 3: {new.metadata.name} is one of {slots} slots, {wanted} are wanted")
         if began_deleting and not parents_go and slots < wanted:
             self._breach(f"law 3: {new.metadata.name} was removed, {slots} are left, {wanted} are wanted")
-        marked = new.status.heal is not None and (old is None or old.status.heal is None)
+        marked = new.status.heal is not None and (old is None or old.status.heal is None) and _runs(new)
         repaired = sum(one.status.heal is not None for one in members)
         allowed = health.allowance(layer.spec.healing.max_unhealthy, wanted + len(members) - slots)
         if marked and repaired > allowed:
@@ -369,6 +369,11 @@ class _Past:
             if end >= self._now_s - slack_s:
                 longest = max(longest, run)
         return longest
+
+
+def _runs(slot: Instance) -> bool:
+    """The breaker governs the end of machines that still run, not of those that stopped behind our back."""
+    return slot.status.heal is not None and slot.status.heal.reason != reasons.STOPPED_EXTERNALLY
 
 
 def _is_end(view: View) -> bool:

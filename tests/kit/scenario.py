@@ -1,7 +1,7 @@
 """Scenarios: what befalls a world, as plain data that can be printed, shrunk, and played again; and their player.
 
-A step is (seconds to wait, verb, arguments). A verb that finds nothing to act on does nothing. When all steps are played
-the faults end, the world must come to rest as it was written, and in the end all of it is deleted and must be gone.
+A step is (seconds to wait, verb, arguments). A verb that finds nothing to act on does nothing. When all steps are
+played the faults end, the world must come to rest as it was written; in the end all is deleted and must be gone.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from tests.kit.acting import a_world
 from tests.kit.crash import Act, restart_dead, settled
 from tests.kit.fleet import REGION, layer_spec, stack_spec
 from tests.kit.laws import Laws
-from tests.kit.process import Process
+from tests.kit.process import Process, ProcessStore
 from tests.kit.virtual_time import run_virtual
 
 from strata.cloud.port import RunRequest
@@ -167,21 +167,20 @@ class Player:
         self._fleet.server.compact(self._fleet.server.revision)
 
     def do_lose_write_replies(self, daemon: int, count: int) -> None:
-        self._on_process(daemon, lambda process: process.store and process.store.lose_next_reply(count))
+        self._on_store(daemon, lambda store: store.lose_next_reply(count))
 
     def do_lose_writes(self, daemon: int, count: int) -> None:
-        self._on_process(daemon, lambda process: process.store and process.store.lose_next_request(count))
+        self._on_store(daemon, lambda store: store.lose_next_request(count))
 
     def do_refuse_writes(self, daemon: int, count: int) -> None:
-        self._on_process(daemon, lambda process: process.store and process.store.refuse_next_write(count))
+        self._on_store(daemon, lambda store: store.refuse_next_write(count))
 
     def do_full(self, daemon: int, duration_s: float) -> None:
-        def fill(process: Process) -> None:
-            if process.store is not None:
-                process.store.fill_up()
-                self._in(duration_s, process.store.make_room)
+        def fill(store: ProcessStore) -> None:
+            store.fill_up()
+            self._in(duration_s, store.make_room)
 
-        self._on_process(daemon, fill)
+        self._on_store(daemon, fill)
 
     async def do_poison(self, kind: str, which: int, value: str) -> None:
         """Something unreadable stands where an object stood, or where none is."""
@@ -214,12 +213,11 @@ class Player:
         self._on_process(daemon, freeze)
 
     def do_cut_off(self, daemon: int, duration_s: float) -> None:
-        def cut_off(process: Process) -> None:
-            if process.store is not None:
-                process.store.cut_off()
-                self._in(duration_s, process.store.reconnect)
+        def cut_off(store: ProcessStore) -> None:
+            store.cut_off()
+            self._in(duration_s, store.reconnect)
 
-        self._on_process(daemon, cut_off)
+        self._on_store(daemon, cut_off)
 
     def do_clock(self, daemon: int, offset_s: float) -> None:
         def turn(process: Process) -> None:
@@ -254,7 +252,7 @@ class Player:
 
     async def do_delete_slot(self, which: int) -> None:
         """A person deletes one slot; its layer makes another."""
-        await self._on_slot(which, lambda slot: self._delete_slot(slot))
+        await self._on_slot(which, self._delete_slot)
 
     async def do_hand_made(self, stack: int, power: str) -> None:
         key = kinds.INSTANCE.key("mine", STACKS[stack])
@@ -355,6 +353,9 @@ class Player:
         process = self._act.processes.running.get(DAEMONS[daemon % self._scenario.daemons])
         if process is not None and not process.dead:
             change(process)
+
+    def _on_store(self, daemon: int, change: Callable[[ProcessStore], None]) -> None:
+        self._on_process(daemon, lambda process: None if process.store is None else change(process.store))
 
     def _start(self, name: str) -> None:
         if name not in self._act.processes.running:

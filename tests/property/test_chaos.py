@@ -23,9 +23,12 @@ _machine = st.tuples(st.integers(0, 9))
 _daemon = st.integers(0, 1)
 _stack = st.integers(0, 1)
 _layer = st.integers(0, 1)
-_outage_s = st.sampled_from([3.0, 12.0, 20.0, 70.0, 400.0])
+_outage_s = st.sampled_from([3.0, 12.0, 20.0, 70.0, 400.0, 1500.0])
+_count = st.sampled_from([1, 1, 2, 3, 40])
 _poison = st.sampled_from(["{", "[]", '{"metadata": {"name": "x"}, "spec": {"layers": []}}', '{"spec": 7}'])
-_mutating = st.sampled_from(["RunInstances", "TerminateInstances", "StartInstances", "CreateTags"])
+_mutating = st.sampled_from(
+    ["RunInstances", "RunInstances", "TerminateInstances", "StopInstances", "StartInstances", "CreateTags"]
+)
 _reading = st.sampled_from(["DescribeInstances", "DescribeInstanceStatus", "GetParameters", "DescribeImages"])
 _codes = st.sampled_from(
     ["InternalError", "RequestLimitExceeded", "UnauthorizedOperation", "RequestExpired", "InsufficientInstanceCapacity"]
@@ -46,8 +49,8 @@ VERBS = {
     "fault": st.one_of(
         st.tuples(st.just("lose-reply"), st.just(""), _mutating, st.integers(1, 3)),
         st.tuples(st.just("error-after"), st.just("InternalError"), _mutating, st.integers(1, 3)),
-        st.tuples(st.just("refuse"), _codes, _mutating, st.integers(1, 4)),
-        st.tuples(st.just("refuse"), _wide_codes, _reading, st.integers(1, 6)),
+        st.tuples(st.just("refuse"), _codes, _mutating, _count),
+        st.tuples(st.just("refuse"), _wide_codes, _reading, _count),
         st.tuples(st.just("refuse"), st.just("IdempotentParameterMismatch"), st.just("RunInstances"), st.just(2)),
     ),
     "outage": st.one_of(
@@ -60,7 +63,9 @@ VERBS = {
     "lose_writes": st.tuples(_daemon, st.integers(1, 4)),
     "refuse_writes": st.tuples(_daemon, st.integers(1, 4)),
     "full": st.tuples(_daemon, _outage_s),
-    "poison": st.tuples(st.sampled_from(["instances", "layers", "stacks", "new"]), st.integers(0, 9), _poison),
+    "poison": st.tuples(
+        st.sampled_from(["instances", "layers", "stacks", "launches", "new"]), st.integers(0, 9), _poison
+    ),
     "kill": st.tuples(_daemon, st.sampled_from([1.0, 60.0, 2000.0])),
     "freeze": st.tuples(_daemon, _outage_s),
     "cut_off": st.tuples(_daemon, _outage_s),
@@ -79,10 +84,39 @@ VERBS = {
 _waits_s = st.sampled_from([0.0, 0.02, 0.1, 0.6, 2.0, 7.0, 30.0, 130.0, 400.0])
 
 
+# What goes together finds more than everything at once: a scenario keeps to some verbs of one theme.
+THEMES = (
+    (
+        "scale",
+        "fault",
+        "outage",
+        "kill",
+        "freeze",
+        "lag",
+        "clock",
+        "boots",
+        "capacity",
+        "limit",
+        "delete_slot",
+        "strip",
+    ),
+    ("impair", "recover", "stop", "terminate", "outage", "fault", "kill", "lag", "boots", "protect", "throttle"),
+    ("hand_made", "stop", "terminate", "lag", "latency", "fault", "outage", "kill", "pause", "resume"),
+    ("store_down", "cut_off", "lose_write_replies", "lose_writes", "refuse_writes", "full", "compact", "kill", "scale"),
+    ("cut_off", "lose_write_replies", "freeze", "poison", "terminate", "scale", "stop", "fault", "clock"),
+    ("scale", "types", "pause", "resume", "delete_layer", "delete_stack", "delete_slot", "strip", "hand_made"),
+    ("scale", "pause", "delete_layer", "delete_stack", "hand_made", "kill", "fault", "latency", "lag"),
+    ("poison", "terminate", "scale", "kill", "store_down", "delete_layer", "delete_stack", "impair", "strip"),
+    tuple(sorted(VERBS)),
+)
+
+
 @st.composite
-def _step(draw: st.DrawFn) -> Step:
-    verb = draw(st.sampled_from(sorted(VERBS)))
-    return (draw(_waits_s), verb, draw(VERBS[verb]))
+def _steps(draw: st.DrawFn) -> tuple[Step, ...]:
+    theme = draw(st.sampled_from(THEMES))
+    verbs = draw(st.lists(st.sampled_from(theme), min_size=2, max_size=5, unique=True))
+    step = st.sampled_from(verbs).flatmap(lambda verb: st.tuples(_waits_s, st.just(verb), VERBS[verb]))
+    return tuple(draw(st.lists(step, min_size=2, max_size=14)))
 
 
 scenarios = st.builds(
@@ -90,7 +124,7 @@ scenarios = st.builds(
     seed=st.integers(0, 10_000),
     daemons=st.integers(1, 2),
     healing=st.sampled_from(["replace", "restart"]),
-    steps=st.lists(_step(), min_size=1, max_size=12).map(tuple),
+    steps=_steps(),
 )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import structlog
 from tests.kit.acting import Act, hush, passes, settled, until, virtually
-from tests.kit.rare_stories import hand_made, machines, remove, stack
+from tests.kit.rare_stories import hand_made, machines, protect, remove, stack
 from tests.kit.stories import LAYER, STACK, online
 
 from strata.resources import kinds
@@ -342,6 +342,22 @@ async def test_power_that_is_switched_off_and_on_at_once_keeps_its_machine(act: 
     await until(act, lambda: online(act, 1), within_s=120)
     await settled(act)
     assert act.fleet.machines() == [machine]
+
+
+@virtually()
+async def test_a_stopped_machine_that_somebody_starts_again_before_it_is_ended_is_kept(act: Act) -> None:
+    await machines(act, 2, healing={"startDeadline": "1h"})
+    machine = act.fleet.machines()[0]
+    protect(act, machine, protected=True)
+    act.fleet.controls.stop(ids(machine))
+    await until(act, lambda: marked(act), within_s=60)
+    act.fleet.controls.delays(Delays(status_ok_s=1800.0))
+    act.fleet.controls.start(ids(machine))
+    await passes(act, 60)
+    protect(act, machine, protected=False)
+    await until(act, lambda: online(act, 2), within_s=2000)
+    await settled(act)
+    assert machine in act.fleet.machines()
 
 
 @virtually()
