@@ -5,7 +5,8 @@ itself. A process that is frozen holds the calls that it was about to make, and 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, NoReturn, TypeVar
 
 from tests.kit.fleet import REGION, Daemon, Fleet
@@ -16,7 +17,18 @@ from strata.cloud.port import Cloud
 from strata.resources import kinds
 from strata.store.memory import MemoryLease
 from strata.store.memory_server import MemoryServer
-from strata.store.port import Compare, KeyValue, Lease, Listing, Operation, Page, Store, StoreStatus, TxnResult
+from strata.store.port import (
+    Compare,
+    KeyValue,
+    Lease,
+    Listing,
+    Operation,
+    Page,
+    Store,
+    StoreStatus,
+    TxnResult,
+    WatchBatch,
+)
 from strata_sim.actions import Action
 from strata_sim.inprocess import SimulatedCloud
 from strata_sim.shapes import Params
@@ -117,6 +129,7 @@ class ProcessStore(FaultyStore):
         super().__init__(clock, server)
         self._process = process
         self.listing_takes_s = 0.0
+        self.deaf = False  # watches stay open and deliver nothing any more
         self._granted: list[MemoryLease] = []
         process.store = self
 
@@ -146,6 +159,20 @@ class ProcessStore(FaultyStore):
         result = await super().txn(compares, operations)
         await self._process.passing(f"after {what}")
         return result
+
+    @asynccontextmanager
+    async def watch(
+        self, prefix: str, *, start_revision: int, with_previous: bool = False
+    ) -> AsyncIterator[AsyncIterator[WatchBatch]]:
+        inner = super().watch(prefix, start_revision=start_revision, with_previous=with_previous)
+        async with inner as batches, aclosing(self._heard(batches)) as heard:
+            yield heard
+
+    async def _heard(self, batches: AsyncIterator[WatchBatch]) -> AsyncGenerator[WatchBatch]:
+        async for batch in batches:
+            if self.deaf:
+                await _for_ever()
+            yield batch
 
     async def status(self) -> StoreStatus:
         await self._process.passing("status")

@@ -1,0 +1,233 @@
+"""The eight laws, one by one. Under everything at once they are judged in test_chaos, under crashes in test_crash."""
+
+import itertools
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.kit.acting import Act, a_world, hush, passes, settled, until, virtually
+from tests.kit.fleet import SETTINGS
+from tests.kit.planner_cases import POLICY, Case, instance_snapshot, layer_snapshot
+from tests.kit.process import ProcessStore
+from tests.kit.rare_stories import machines, stack
+from tests.kit.stories import LAYER, STACK, online
+from tests.kit.virtual_time import run_virtual
+
+from strata.planner import capacity, health
+from strata.planner.instance import plan_instance
+from strata.planner.layer import plan_layer
+from strata.resources import kinds
+from strata.resources.kinds import Kind
+from strata.store.port import Put
+
+EXAMPLES = int(os.environ.get("STRATA_EXAMPLES", "300"))
+_pure = settings(max_examples=EXAMPLES, derandomize="STRATA_EXAMPLES" not in os.environ, deadline=None, database=None)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quiet() -> Iterator[None]:
+    hush()
+    yield
+    structlog.reset_defaults()
+
+
+# -- what the planner alone must keep: it is total, and plans within the laws whatever it is shown -----------
+
+_durations = st.sampled_from(["0s", "1m", "6m", "11m", "1h", "2d"])
+_states = ["pending", "running", "stopping", "stopped", "shutting-down", "terminated", "absent", "unknown", "none"]
+_phases = ["requested", "pending", "booting", "online", "connection_lost", "stopping", "stopped", "shutting_down"]
+_slots = st.fixed_dictionaries(
+    {"machine": st.sampled_from(_states), "phase": st.sampled_from(_phases), "zone": st.sampled_from("abc")},
+    optional={
+        "checks": st.sampled_from(["ok", "impaired", "initializing", "insufficient-data", "unread"]),
+        "impaired for": _durations,
+        "starting for": _durations,
+        "marked": st.sampled_from(["replace", "restart"]),
+        "marked for": _durations,
+        "marked because": st.sampled_from(["StatusChecksFailed", "StoppedExternally"]),
+        "failures": st.integers(0, 99),
+        "online for": _durations,
+        "power": st.sampled_from(["running", "stopped"]),
+        "launch": st.sampled_from(["in flight", "died", "not filled"]),
+        "deleting": st.booleans(),
+        "by hand": st.booleans(),
+        "old template": st.booleans(),
+        "restarted": st.booleans(),
+        "stopped by us": st.booleans(),
+    },
+)
+_layers = st.fixed_dictionaries(
+    {"always": st.integers(0, 8)},
+    optional={
+        "min": st.integers(0, 8),
+        "max": st.integers(0, 8),
+        "healing": st.booleans(),
+        "action": st.sampled_from(["replace", "restart"]),
+        "max unhealthy": st.sampled_from(["0%", "30%", "100%", "2"]),
+        "protected": st.booleans(),
+        "below limit for": _durations,
+        "deleting": st.booleans(),
+    },
+)
+_members = st.lists(_slots, max_size=10).map(lambda slots: {f"web-{n}": one for n, one in enumerate(slots, 1)})
+_stacks = st.one_of(
+    st.just("missing"), st.fixed_dictionaries({}, optional={"paused": st.booleans(), "deleting": st.booleans()})
+)
+_layer_cases = st.fixed_dictionaries({"layer": _layers, "slots": _members, "stack": _stacks})
+_instance_cases = st.fixed_dictionaries({"layer": _layers, "slot": _slots, "paused": st.booleans()})
+
+
+@_pure
+@given(_layer_cases)
+def test_laws_1_and_3_any_layer_has_a_plan_and_no_plan_exceeds_its_budget(case: Case) -> None:
+    snapshot = layer_snapshot(case)
+    plan = plan_layer(snapshot, POLICY)
+    slots = [m for m in snapshot.members if m.spec.availability == "layer" and not m.metadata.deleting]
+    wanted = capacity.desired(snapshot.layer.spec.capacity).count
+    if not snapshot.layer.metadata.deleting:
+        assert len(slots) - len(plan.delete) >= min(wanted, len(slots))
+        assert len(slots) + len(plan.create) <= max(wanted, len(slots))
+    hand_made = sum(m.spec.availability == "manual" and not m.metadata.deleting for m in snapshot.members)
+    allowed = health.allowance(snapshot.layer.spec.healing.max_unhealthy, wanted + hand_made)
+    new = {m.instance.metadata.name for m in plan.heal if m.instance.status.heal is None}
+    assert len(new) <= allowed
+    if case["stack"] == "missing" or case["stack"].get("paused"):
+        assert (plan.create, plan.delete, plan.heal) == ((), (), ()) or snapshot.layer.metadata.deleting
+
+
+@_pure
+@given(_layer_cases)
+def test_law_4_no_layer_ends_what_it_cannot_see(case: Case) -> None:
+    plan = plan_layer(layer_snapshot(case), POLICY)
+    for marked in plan.heal:
+        said = case["slots"][marked.instance.metadata.name]
+        assert said["machine"] in {"pending", "running"}
+        assert "launch" not in said
+
+
+@_pure
+@given(_instance_cases)
+def test_laws_1_and_4_any_slot_has_a_plan_and_touches_only_a_machine_that_is_seen(case: Case) -> None:
+    snapshot = instance_snapshot(case)
+    plan = plan_instance(snapshot, POLICY)
+    if plan.action is None:
+        return
+    assert not case["paused"]
+    assert case["slot"]["machine"] in {"pending", "running", "stopping", "stopped"}
+    assert "launch" not in case["slot"]
+    assert plan.action.instance_id == "i-web-1"
+
+
+@_pure
+@given(_instance_cases)
+def test_law_7_a_wanted_machine_that_works_is_never_ended(case: Case) -> None:
+    slot = case["slot"]
+    works = slot["machine"] == "running" and slot.get("checks", "ok") == "ok" and "impaired for" not in slot
+    action = plan_instance(instance_snapshot(case), POLICY).action
+    if works and not slot.get("deleting") and action is not None:
+        assert action.verb in {"tag", "stop"}
+        assert action.verb == "tag" or slot.get("power") == "stopped"
+
+
+# -- law 5: one poisoned object delays no other --------------------------------------------------------------
+
+POISON = ("{", "[]", "", '{"metadata": {"name": "x"}, "spec": {"layers": []}}', '{"metadata": 7}', '{"spec": []}')
+_places = [
+    (kinds.STACK, "sick", ""),
+    (kinds.LAYER, "sick", STACK),
+    (kinds.INSTANCE, "web-9", STACK),
+    (kinds.LAUNCH, "sick", STACK),
+]
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    list(itertools.product(_places, POISON)),
+    ids=lambda one: one if isinstance(one, str) else one[0].kind,
+)
+def test_law_5_one_poisoned_object_delays_no_other(place: tuple[Kind, str, str], value: str) -> None:
+    run_virtual(_poisoned(*place, value))
+
+
+async def _poisoned(kind: Kind, name: str, namespace: str, value: str) -> None:
+    async with a_world() as act:
+        await act.fleet.store.txn([], [Put(kind.key(name, namespace), value.encode())])
+        await stack(act)
+        await act.fleet.person.layer(STACK, LAYER, 3)
+        await until(act, lambda: _others_online(act), within_s=15)
+        await act.fleet.person.layer(STACK, LAYER, 1)
+        await until(act, lambda: len(act.fleet.machines()) <= 1, within_s=15)
+        await passes(act, SETTINGS.resync_s)
+
+
+async def _others_online(act: Act) -> bool:
+    """All three, but for the one whose name the poisoned slot has."""
+    return len(act.fleet.machines()) >= 2 and (await act.fleet.get_layer(STACK, LAYER)).status.instances.get(
+        "online", 0
+    ) == len(act.fleet.machines())
+
+
+# -- law 6: after any watch fault a change is acted on within one resync -------------------------------------
+
+
+def _cut(act: Act, store: ProcessStore) -> None:
+    store.cut_off()
+    act.fleet.server.wake()
+
+
+def _compact(act: Act, store: ProcessStore) -> None:
+    _cut(act, store)
+    act.fleet.server.compact(act.fleet.server.revision)
+
+
+def _deafen(_act: Act, store: ProcessStore) -> None:
+    store.deaf = True
+
+
+@pytest.mark.parametrize(("fault", "mended_in_s", "bound_s"), [(_cut, 8.0, 15.0), (_compact, 8.0, 15.0)])
+def test_law_6_a_watch_that_was_cut_resumes_in_seconds(fault: Any, mended_in_s: float, bound_s: float) -> None:
+    run_virtual(_hears_again(fault, mended_in_s, bound_s))
+
+
+def test_law_6_a_watch_that_went_deaf_is_not_trusted_for_longer_than_a_resync() -> None:
+    run_virtual(_hears_again(_deafen, 0.0, SETTINGS.resync_s))
+
+
+async def _hears_again(fault: Any, mended_in_s: float, bound_s: float) -> None:
+    async with a_world() as act:
+        await machines(act, 1)
+        await passes(act, 20)
+        store = act.processes.running["a"].store
+        assert store is not None
+        fault(act, store)
+        await passes(act, 1.0)
+        await act.fleet.person.layer(STACK, LAYER, 2)
+        await act.fleet.store.txn([], [Put("/strata/other", b"more revisions")])
+        await passes(act, mended_in_s)
+        store.reconnect()
+        await until(act, lambda: len(act.fleet.machines()) == 2, within_s=bound_s)
+        store.deaf = False
+        await until(act, lambda: online(act, 2), within_s=bound_s + 60)
+        await settled(act)
+
+
+# -- law 8: deletes end --------------------------------------------------------------------------------------
+
+
+@virtually()
+async def test_law_8_everything_deleted_at_once_in_any_state_ends(act: Act) -> None:
+    act.fleet.controls.boots("stuck", 1)
+    act.fleet.controls.boots("impaired", 1)
+    act.fleet.controls.boots("terminated", 1)
+    act.fleet.controls.capacity("t3.small", "us-east-1c", 0)
+    await stack(act)
+    await act.fleet.person.layer(STACK, LAYER, 6)
+    await passes(act, 7)
+    for kind, name, namespace in ((kinds.LAYER, LAYER, STACK), (kinds.STACK, STACK, "")):
+        await act.fleet.person.delete(kind, name, namespace)
+    await act.fleet.empty(within_s=120)
+    await settled(act)
