@@ -21,6 +21,8 @@ from tests.kit.virtual_time import run_virtual
 from strata.cloud.port import RunRequest
 from strata.errors import StoreError
 from strata.resources import kinds, tags
+from strata.resources.cluster import Orphan
+from strata.resources.codec import decode, encode
 from strata.resources.instance import Instance, Phase
 from strata.resources.layer import Layer
 from strata.resources.stack import Stack
@@ -197,6 +199,12 @@ class Player:
         self._poisoned[key] = kv.value if kv else None
         await self._fleet.store.txn([], [Put(key, value.encode())])
 
+    def do_restore(self, revisions: int) -> None:
+        """A backup from so many writes ago."""
+        server = self._fleet.server
+        server.restore(max(2, server.revision - revisions))
+        self._act.laws.store_went_back()
+
     # -- processes -------------------------------------------------------------------------------------------
 
     def do_kill(self, daemon: int, down_s: float) -> None:
@@ -254,10 +262,16 @@ class Player:
         """A person deletes one slot; its layer makes another."""
         await self._on_slot(which, self._delete_slot)
 
-    async def do_hand_made(self, stack: int, power: str) -> None:
+    async def do_apply_stack(self, stack: int) -> None:
+        """Anew, if it is gone."""
+        key = kinds.STACK.key(STACKS[stack])
+        if await self._fleet.store.get(key) is None:
+            await self._person.stack(STACKS[stack])
+
+    async def do_hand_made(self, stack: int, power: str, layers: int) -> None:
         key = kinds.INSTANCE.key("mine", STACKS[stack])
         if key not in self._poisoned and not await self._is_going(STACKS[stack], key):
-            spec = {"layers": [LAYERS[0]], "power": power}
+            spec = {"layers": list(LAYERS[:layers]), "power": power}
             await self._person.apply(kinds.INSTANCE, "mine", spec, STACKS[stack])
 
     async def do_strip(self, which: int) -> None:
@@ -308,6 +322,9 @@ class Player:
     async def delete_all(self) -> None:
         for stack in STACKS:
             await self._person.delete(kinds.STACK, stack)
+        for kv in (await self._fleet.store.list(kinds.ORPHANS)).items:  # only a person may end what was held
+            orphan = msgspec.structs.replace(decode(Orphan, kv.value), decision="delete")
+            await self._fleet.store.txn([], [Put(kv.key, encode(orphan))])
         for _ in range(int(GONE_S / 5)):
             left = [one.metadata.name for one in self._act.laws.objects(Stack)]
             if not left and not self._ours():

@@ -77,7 +77,9 @@ VERBS = {
     "delete_layer": st.tuples(_stack, _layer),
     "delete_stack": st.tuples(_stack),
     "delete_slot": _machine,
-    "hand_made": st.tuples(_stack, st.sampled_from(["running", "stopped"])),
+    "apply_stack": st.tuples(_stack),
+    "hand_made": st.tuples(_stack, st.sampled_from(["running", "stopped"]), st.integers(1, 2)),
+    "restore": st.tuples(st.sampled_from([1, 5, 20, 60])),
     "strip": _machine,
 }
 
@@ -105,9 +107,10 @@ THEMES = (
     ("store_down", "cut_off", "lose_write_replies", "lose_writes", "refuse_writes", "full", "compact", "kill", "scale"),
     ("cut_off", "lose_write_replies", "freeze", "poison", "terminate", "scale", "stop", "fault", "clock"),
     ("scale", "types", "pause", "resume", "delete_layer", "delete_stack", "delete_slot", "strip", "hand_made"),
-    ("scale", "pause", "delete_layer", "delete_stack", "hand_made", "kill", "fault", "latency", "lag"),
+    ("restore", "scale", "terminate", "kill", "fault", "delete_slot", "delete_layer", "hand_made", "lag"),
+    ("scale", "pause", "delete_layer", "delete_stack", "apply_stack", "hand_made", "kill", "fault", "latency", "lag"),
     ("poison", "terminate", "scale", "kill", "store_down", "delete_layer", "delete_stack", "impair", "strip"),
-    tuple(sorted(VERBS)),
+    tuple(sorted(VERBS.keys() - {"restore"})),
 )
 
 

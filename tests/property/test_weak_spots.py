@@ -462,3 +462,27 @@ async def test_clocks_minutes_apart_on_either_side_of_a_takeover_end_nothing(act
     await settled(act)
     assert not act.laws.ended()
     assert is_true((await act.fleet.get_layer(STACK, LAYER)).status.conditions, "Ready")
+
+
+@virtually()
+async def test_a_backup_restored_behind_a_deaf_watch_ends_nothing_in_the_moment_before_it_is_noticed(act: Act) -> None:
+    await machines(act, 2)
+    await passes(act, 60)
+    backup = act.fleet.server.revision
+    await act.fleet.person.layer(STACK, LAYER, 4)
+    await act.fleet.online(STACK, 4)
+    await passes(act, 1000)
+    daemon, store = act.processes.running["a"].daemon, act.processes.running["a"].store
+    assert daemon is not None
+    assert daemon.controller.reign is not None
+    assert store is not None
+    store.deaf = True
+    act.fleet.server.restore(backup)
+    act.laws.store_went_back()
+    for region in daemon.controller.reign.regions.all():
+        region.observer.request_sweep()
+    await passes(act, 120)
+    store.deaf = False
+    await passes(act, 1800)
+    assert not act.laws.ended()
+    assert len((await act.fleet.store.list(kinds.ORPHANS)).items) == 2
