@@ -6,6 +6,7 @@ an async test wraps those that last in asyncio.to_thread.
 
 import base64
 import contextlib
+import http
 import json
 import os
 import shutil
@@ -174,9 +175,18 @@ class Etcd:
                 process.wait(_POLL_S)
                 return False
             with contextlib.suppress(OSError):
-                self.call("/v3/maintenance/status", {})
-                return True
+                if self._answers():
+                    return True
         return False
+
+    def _answers(self) -> bool:
+        """Whether it serves. A refusal is an answer: with authentication on, recent servers keep the status secret."""
+        try:
+            self.call("/v3/maintenance/status", {})
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code < http.HTTPStatus.INTERNAL_SERVER_ERROR
+        return True
 
     def _tls(self) -> ssl.SSLContext | None:
         certificates = self._options.certificates

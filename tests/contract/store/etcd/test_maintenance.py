@@ -1,5 +1,6 @@
 """Versions, the quota, snapshots: what an operator meets."""
 
+import asyncio
 import hashlib
 import random
 from dataclasses import replace
@@ -33,8 +34,9 @@ async def test_a_version_that_loses_data_is_refused_unless_allowed(tmp_path: Pat
 
 
 async def fill_up(store: EtcdStore) -> None:
-    for _ in range(40):
+    for _ in range(100):
         await store.txn([], [Put("/a", b"x" * 100_000)])
+        await asyncio.sleep(0.02)  # etcd knows its size only from its commits, one in 0.1 s
 
 
 async def test_a_full_store_says_so_is_still_read_and_can_be_mended(start_etcd: Start) -> None:
