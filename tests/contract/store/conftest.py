@@ -28,6 +28,14 @@ def pytest_asyncio_loop_factories(
     return {"memory": VirtualLoop, DEBIAN: DebianLoop, WHEEL: WheelLoop}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what starts a real etcd: here, all but what is in memory."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and "[memory" not in item.name:
+            item.add_marker(pytest.mark.etcd)
+
+
 @pytest.fixture(scope="session")
 def debian_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
     yield from _running(DEBIAN, tmp_path_factory.mktemp(DEBIAN))
