@@ -20,7 +20,6 @@ class ControllerSettings:
     poll_interval_s: float = 5.0
     impaired_interval_s: float = 15.0  # EC2 checks once a minute: asking at each poll would learn nothing more
     sweep_interval_s: float = 600.0
-    sweep_after_silence_s: float = 1800.0
     absence_gap_s: float = 120.0  # two complete sweeps this far apart prove absence
     absence_age_s: float = 600.0  # and the machine was launched at least this long ago
     launch_unanswered_s: float = 600.0
