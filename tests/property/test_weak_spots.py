@@ -486,3 +486,30 @@ async def test_a_backup_restored_behind_a_deaf_watch_ends_nothing_in_the_moment_
     await passes(act, 1800)
     assert not act.laws.ended()
     assert len((await act.fleet.store.list(kinds.ORPHANS)).items) == 2
+
+
+@virtually()
+async def test_a_launch_that_was_under_way_when_a_backup_was_restored_is_ended_all_the_same(act: Act) -> None:
+    await stack(act)
+    await passes(act, 10)
+    faults(act, "lose-reply", "RunInstances", count=3)
+    await act.fleet.person.layer(STACK, LAYER, 1)
+    await until(act, lambda: calls(act, "RunInstances") >= 3, within_s=60)
+    act.fleet.server.restore(act.fleet.server.revision - 2)
+    act.laws.store_went_back()
+    await until(act, lambda: online(act, 1), within_s=120)
+    await settled(act)
+
+
+@virtually()
+async def test_orphans_are_held_once_for_a_restore_and_not_again_after_that(act: Act) -> None:
+    await machines(act, 1)
+    await passes(act, 60)
+    act.fleet.server.restore(act.fleet.server.revision - 1)
+    act.laws.store_went_back()
+    await until(act, lambda: bool(act.laws.cluster().held_because), within_s=60)
+    await until(act, lambda: not act.laws.cluster().held_because, within_s=2 * HOUR_S)
+    incarnation = act.laws.cluster().incarnation
+    await passes(act, HOUR_S)
+    assert not act.laws.cluster().held_because
+    assert act.laws.cluster().incarnation == incarnation

@@ -16,6 +16,7 @@ from strata.cloud.port import Cloud
 from strata.engine.informer import Informer, InformerTiming
 from strata.engine.leadership import Election, Leadership
 from strata.engine.supervisor import Supervisor
+from strata.errors import Regressed
 from strata.metrics import DaemonMetrics
 from strata.reconcile.identity import IdentityKeeper, Witness
 from strata.reconcile.objects import Objects, decode_entry
@@ -69,6 +70,7 @@ class Controller:
             metrics=metrics,
         )
         self.reign: Reign | None = None  # while we lead
+        self._doubted: Regressed | None = None  # the last time that the store went back, and orphans were held for it
         metrics.watch_age.set_function(self.informer.age_s)
 
     async def run(self) -> None:
@@ -84,6 +86,7 @@ class Controller:
         keeper = IdentityKeeper(self._store, repository, self._witness, clock=self._clock, rng=self._rng)
         identity = await keeper.establish()
         await self.informer.wait_synced()
+        await self._doubt(keeper)
         log.info("leading", cluster=identity.id, incarnation=identity.incarnation)
         self.reign = Reign(
             leadership=leadership,
@@ -102,3 +105,10 @@ class Controller:
             await self.reign.run()
         finally:
             self.reign = None
+
+    async def _doubt(self, keeper: IdentityKeeper) -> None:
+        """Hold orphans once for each time that the store went back under our watch."""
+        regressed = self.informer.regressed
+        if regressed is not self._doubted and not keeper.identity.held_because:
+            await keeper.hold(f"the store went back under the watch: {regressed}")
+        self._doubted = regressed

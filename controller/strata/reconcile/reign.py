@@ -14,7 +14,7 @@ from strata.engine.queue import WorkQueue
 from strata.engine.resync import Resync
 from strata.engine.runner import Runner
 from strata.engine.supervisor import Supervisor
-from strata.errors import StoreError
+from strata.errors import NotLeader, StoreError
 from strata.metrics import DaemonMetrics
 from strata.planner.facts import Note
 from strata.planner.policy import Policy
@@ -49,6 +49,7 @@ from strata.store.repository import Repository
 log = structlog.get_logger(__name__)
 
 _TESTIFY_EVERY_S = 30.0
+_MIND_EVERY_S = 1.0
 
 
 class Reign:
@@ -75,6 +76,7 @@ class Reign:
         self._keeper = keeper
         self._clouds = clouds
         self._informer = informer
+        self._regressed = informer.regressed  # the store going back since then is news
         self._objects = objects
         self._clock = clock
         self._rng = rng
@@ -119,6 +121,7 @@ class Reign:
         self._supervisor.add("resync", resync.run)
         self._supervisor.add("events", self._events.run)
         self._supervisor.add("witness", self._testify)
+        self._supervisor.add("store", self._mind_the_store)
         unsubscribe = self._informer.subscribe(self._routing.on_change)
         self._metrics.registry.register(collector)
         try:
@@ -146,18 +149,26 @@ class Reign:
         return [key for key in keys if key is not None and key.kind is not kinds.LAUNCH]
 
     async def _testify(self) -> None:
-        """Keep the witness up to date; a store that goes back under the watch is doubted from then on."""
+        """Keep the witness up to date."""
         while True:
-            if self._informer.regressed is not None and not self._keeper.identity.held_because:
-                await self._keeper.hold(f"the store went back under the watch: {self._informer.regressed}")
             try:
                 await self._keeper.testify()
             except StoreError as error:
                 log.info("witness not updated", error=str(error))
             await asyncio.sleep(_TESTIFY_EVERY_S)
 
+    async def _mind_the_store(self) -> None:
+        """End this leadership when the store goes back: what is remembered here is of a future that is no more. The
+        next one begins with what the store says now, and with its orphans held."""
+        while True:
+            doubt = self._store_doubt()
+            if doubt:
+                raise NotLeader(doubt)
+            await asyncio.sleep(_MIND_EVERY_S)
+
     def _store_doubt(self) -> str:
-        return "" if self._informer.regressed is None else f"the store went back: {self._informer.regressed}"
+        went_back = self._informer.regressed is not self._regressed
+        return f"the store went back: {self._informer.regressed}" if went_back else ""
 
     def _make_region(self, place: Where) -> Region:
         """Everything that acts on one region. Raises CloudError for an endpoint that the settings do not name."""
