@@ -1,4 +1,5 @@
-"""In CI a skipped test is a failed one: what is skipped there would never run anywhere."""
+"""In CI a skipped test is a failed one: what is skipped there would never run anywhere. And at the end of a run it is
+printed what the crash sweep covered, whichever worker ran it: of all conftests the process that prints reads this one."""
 
 import os
 from collections.abc import Generator
@@ -30,3 +31,21 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _as_failure(report)
     return report
+
+
+_COVERAGE = "crash coverage"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    lines = [
+        text
+        for report in reports
+        if isinstance(report, pytest.TestReport) and report.when == "call"
+        for name, text in report.user_properties
+        if name == _COVERAGE
+    ]
+    if lines:
+        terminalreporter.section("crash at every await")
+        for text in lines:
+            terminalreporter.write_line(str(text))

@@ -18,7 +18,17 @@ import strata.store.repository
 
 ALL = (*STORIES, *RARE_STORIES)
 THOROUGH = "STRATA_EXAMPLES" in os.environ
-_NEVER_HIT: frozenset[str] = frozenset()  # as printed; each with its reason here
+# (file, expression): a store that goes back makes the daemon begin a new leadership, and the sweep cuts the one that
+# a story is about. That what follows is done is shown by the weak spots, without a cut.
+_NEVER_HIT = frozenset(
+    {
+        ("controller.py", "await self._doubt(keeper)"),
+        ("controller.py", 'await keeper.hold(f"the store went back under the watch: {regressed}")'),
+        ("identity.py", 'await self._write(msgspec.structs.replace(self.identity, held_because="", held_since=None))'),
+        ("reaper.py", "await self._release_if_clear(suspects)"),
+        ("reaper.py", "await self._keeper.release()"),
+    }
+)
 Record = Callable[[str, object], None]
 
 pytestmark = pytest.mark.slow
@@ -52,4 +62,5 @@ def test_a_crash_came_at_every_await(record_property: Record) -> None:
     lines = [f"{len(hit)} of {len(every)} await expressions of reconcile/ and the repository were hit"]
     lines += [f"never hit: {Path(place.file).name}:{place.line}: {every[place]}" for place in missed]
     record_property("crash coverage", "\n".join(lines))
-    assert set(lines[1:]) <= _NEVER_HIT, f"no story stands at these when it is cut: {lines[1:]}"
+    unexplained = {(Path(place.file).name, every[place]) for place in missed} - _NEVER_HIT
+    assert not unexplained, f"no story stands at these when it is cut: {sorted(unexplained)}"
