@@ -1,5 +1,8 @@
-"""In CI a skipped test is a failed one: what is skipped there would never run anywhere. And at the end of a run it is
-printed what the crash sweep covered, whichever worker ran it: of all conftests the process that prints reads this one."""
+"""In CI a skipped test is a failed one: what is skipped there would never run anywhere.
+
+And at the end of a run, what the crash sweep covered is printed, whichever worker ran it: of all conftests, this is the
+one that the process that prints has read.
+"""
 
 import os
 from collections.abc import Generator
