@@ -12,7 +12,7 @@ from tests.kit.virtual_time import VirtualClock
 from strata.clock import Clock, SystemClock
 from strata.store.etcd.settings import EtcdSettings
 from strata.store.etcd.store import open_etcd
-from strata.store.memory import MemoryStore
+from strata.store.memory import PROGRESS_INTERVAL_S, MemoryStore
 from strata.store.memory_server import MemoryServer
 from strata.store.port import Store
 
@@ -22,6 +22,9 @@ class World(Protocol):
 
     @property
     def clock(self) -> Clock: ...
+
+    @property
+    def progress_interval_s(self) -> float: ...
 
     def open(self) -> AbstractAsyncContextManager[Store]: ...
 
@@ -37,6 +40,8 @@ class World(Protocol):
 
 
 class MemoryWorld:
+    progress_interval_s = PROGRESS_INTERVAL_S
+
     def __init__(self) -> None:
         self.clock = VirtualClock()
         self._server = MemoryServer()
@@ -66,6 +71,8 @@ class MemoryWorld:
 
 
 class EtcdWorld:
+    progress_interval_s = 0.4
+
     def __init__(self, etcd: Etcd) -> None:
         self.clock = SystemClock()
         self._etcd = etcd
@@ -95,7 +102,7 @@ def quick_settings(*urls: str) -> EtcdSettings:
         endpoints=urls,
         attempt_timeout_s=1.0,
         budget_s=2.0,
-        progress_interval_s=0.4,
+        progress_interval_s=EtcdWorld.progress_interval_s,
         silence_limit_s=3.0,
         allow_unsafe_version=True,
     )

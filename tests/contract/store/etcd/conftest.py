@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from tests.kit.certificates import Certificates, make_certificates
 from tests.kit.etcd import DEBIAN, Etcd, EtcdOptions, find_binary
 
-Start = Callable[[EtcdOptions], Etcd]
+
+class Start(Protocol):
+    def __call__(self, options: EtcdOptions, binary: str = DEBIAN) -> Etcd: ...
 
 
 def pytest_asyncio_loop_factories(
@@ -23,10 +26,10 @@ def start_etcd(tmp_path: Path) -> Iterator[Start]:
     """Start an etcd with these options; it is killed at the end."""
     started: list[Etcd] = []
 
-    def start(options: EtcdOptions) -> Etcd:
+    def start(options: EtcdOptions, binary: str = DEBIAN) -> Etcd:
         directory = tmp_path / str(len(started))
         directory.mkdir()
-        etcd = Etcd(find_binary(DEBIAN), directory, options)
+        etcd = Etcd(find_binary(binary), directory, options)
         started.append(etcd)
         etcd.start()
         return etcd

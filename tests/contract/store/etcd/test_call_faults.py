@@ -122,6 +122,13 @@ async def test_dead_and_deaf_endpoints_are_left_and_the_good_one_is_kept(etcd: E
             await lease.revoke()
 
 
+async def test_a_page_of_more_than_4_mib_arrives(etcd: Etcd) -> None:
+    """The default limit of gRPC would fail it again and again, for ever."""
+    async with open_etcd(quick_settings(etcd.url), CLOCK, random.Random(1)) as store:
+        await asyncio.gather(*(store.txn([], [Put(f"/a/{n:03}", b"x" * 16_384)]) for n in range(400)))
+        assert sum(len(kv.value) for kv in (await store.list("/a/")).items) == 400 * 16_384
+
+
 async def test_a_call_does_not_wait_for_the_backoff_of_a_server_that_came_back(etcd: Etcd) -> None:
     """GRPC's own backoff grows to two minutes, and new channels inherit it."""
     async with open_etcd(quick_settings(etcd.url), CLOCK, random.Random(1)) as store:

@@ -108,8 +108,8 @@ async def test_a_compaction_under_a_stalled_watch_ends_it_and_nothing_was_queued
     assert len(seen) < 2500
 
 
-async def test_a_batch_of_more_than_4_mib_arrives(etcd: Etcd) -> None:
-    """GRPC's default limit fails such a stream again and again, for ever."""
+async def test_a_backlog_batch_of_more_than_4_mib_arrives(etcd: Etcd) -> None:
+    """Whole, it would pass the default limit of gRPC, and fail again and again; it comes in fragments."""
     async with open_etcd(quick_settings(etcd.url), CLOCK, random.Random(1)) as store:
         await write_many(store, 1200, b"x" * 8192)
         async with store.watch("/a/", start_revision=1) as batches:
