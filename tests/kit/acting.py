@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 from tests.kit.crash import Act, restart_dead, settled
-from tests.kit.laws import Laws, WatchedServer
+from tests.kit.laws import WatchedServer
 from tests.kit.process import Processes
 from tests.kit.virtual_time import run_virtual
 
@@ -19,7 +19,7 @@ async def a_world(**fleet_options: Any) -> AsyncIterator[Act]:
     """A world without a daemon yet; at the end no law may be broken."""
     server = WatchedServer()
     processes = Processes(server=server, **fleet_options)
-    act = Act(processes, Laws(processes.fleet.world, server))
+    act = Act(processes, server)
     try:
         yield act
         act.laws.verify()

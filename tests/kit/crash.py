@@ -27,12 +27,13 @@ _CUT_VARIABLE = "STRATA_CUT"
 
 
 class Act:
-    """What a story may use: the processes, the fleet, the laws."""
+    """What a story may use: the processes, the fleet, the store's server, the laws."""
 
-    def __init__(self, processes: Processes, laws: Laws) -> None:
+    def __init__(self, processes: Processes, server: WatchedServer) -> None:
         self.processes = processes
+        self.server = server
         self.fleet = processes.fleet
-        self.laws = laws
+        self.laws = Laws(processes.fleet.world, server)
         self.decided: set[str] = set()  # orphans that a person has decided on
 
 
@@ -86,7 +87,7 @@ async def _tell(story: Story, cut: Cut) -> Cut:
     cut.outside = frozenset(asyncio.all_tasks())
     server = WatchedServer()
     processes = Processes(cut.watch, server=server, settings=story.settings)
-    act = Act(processes, Laws(processes.fleet.world, server))
+    act = Act(processes, server)
     try:
         await story.prepare(act)
         act.laws.verify()

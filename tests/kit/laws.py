@@ -5,6 +5,7 @@ noted (an exception would only fail one pass of the daemon) and raised by `verif
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from strata.planner import capacity, health
@@ -19,7 +20,7 @@ from strata.resources.layer import Layer
 from strata.resources.meta import Record
 from strata.resources.stack import Stack
 from strata.store.memory_server import MemoryServer
-from strata.store.port import Compare, KeyEvent, Operation, TxnResult
+from strata.store.port import Compare, KeyEvent, Operation, StoreStatus, TxnResult
 from strata_sim.calls import Call, CallLog
 from strata_sim.machines import Instance as Made
 from strata_sim.machines import Life, View
@@ -52,6 +53,11 @@ class WatchedServer(MemoryServer):
     def __init__(self) -> None:
         super().__init__()
         self.listener: Callable[[str, Sequence[KeyEvent]], None] | None = None
+        self.keeps_its_id = False  # a backup may be restored under the id that the store had
+
+    def status(self) -> StoreStatus:
+        status = super().status()
+        return replace(status, store_id="memory") if self.keeps_its_id else status
 
     def txn(self, compares: Sequence[Compare], operations: Sequence[Operation]) -> TxnResult:
         before = self.revision

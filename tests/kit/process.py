@@ -195,7 +195,8 @@ def _what(operations: Sequence[Operation]) -> str:
     if not operations:
         return "txn of none"
     first = operations[0]
-    return f"txn of {len(operations)}: {type(first).__name__.lower()} {first.key.rsplit('/', 2)[0]}"
+    place = first.key.split("/")[: 4 if first.key.startswith(kinds.OBJECTS) else 3]
+    return f"txn of {len(operations)}: {type(first).__name__.lower()} {'/'.join(place)}"
 
 
 class ProcessCloud(SimulatedCloud):

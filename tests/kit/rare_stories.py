@@ -340,6 +340,26 @@ async def _restore_while_down(act: Act) -> None:
 RESTORED_DOWN = Story("restored_down", _restore_while_down, start, _held_and_released, rare=True, settings=_QUICK)
 
 
+async def _two_of_one_id(act: Act) -> None:
+    act.server.keeps_its_id = True
+    await _two_witnessed(act)
+
+
+async def _restore_unwitnessed(act: Act) -> None:
+    """The backup is so young, and so like the store, that only the watch can tell."""
+    await act.fleet.person.layer(STACK, LAYER, 2)
+    await act.fleet.person.stack(STACK)
+    await act.fleet.store.txn([], [Put("/strata/other", b"later than the backup")])
+    await asyncio.sleep(1)
+    await _restore(act)
+    await asyncio.sleep(20)
+
+
+RESTORED_UNWITNESSED = Story(
+    "restored_unwitnessed", _two_of_one_id, _restore_unwitnessed, _two_online, rare=True, settings=_QUICK
+)
+
+
 async def _leak_five(act: Act) -> None:
     await _lose_records(act, 5, of=5)
 
@@ -436,6 +456,7 @@ RARE_STORIES = (
     ORPHANS_HELD,
     RESTORED,
     RESTORED_DOWN,
+    RESTORED_UNWITNESSED,
     ORPHANS_GONE,
     OWNER_GONE,
     SLOW_START,

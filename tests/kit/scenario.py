@@ -200,9 +200,12 @@ class Player:
         await self._fleet.store.txn([], [Put(key, value.encode())])
 
     def do_restore(self, revisions: int) -> None:
-        """A backup from so many writes ago."""
+        """A backup from so many writes ago, but of this cluster."""
         server = self._fleet.server
-        server.restore(max(2, server.revision - revisions))
+        cluster = server.get(kinds.CLUSTER_KEY)
+        if cluster is None:
+            return
+        server.restore(max(cluster.create_revision, server.revision - revisions))
         self._act.laws.store_went_back()
 
     # -- processes -------------------------------------------------------------------------------------------
