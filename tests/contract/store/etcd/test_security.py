@@ -65,7 +65,7 @@ def with_user(etcd: Etcd, password: str = "secret") -> EtcdSettings:  # noqa: S1
 async def restart_for_good(etcd: Etcd) -> None:
     """Restart so that the tokens die: a login that is not committed yet comes back with the log's replay."""
     await asyncio.sleep(0.3)
-    await asyncio.to_thread(etcd.stop)
+    await asyncio.to_thread(etcd.kill)
     await asyncio.to_thread(etcd.start)
 
 
