@@ -55,7 +55,8 @@ def _judge_start(instance: Instance, observed: Observed, healing: Healing, now: 
     """A machine that was once online is past its start; one whose checks nobody has read is not judged."""
     machine = observed.machine
     unread = machine.state == "running" and observed.checks is None
-    if instance.status.phase not in {Phase.PENDING, Phase.BOOTING} or unread or observed.checks == "ok":
+    started = instance.status.online_since is not None
+    if started or instance.status.phase not in {Phase.PENDING, Phase.BOOTING} or unread or observed.checks == "ok":
         return Verdict()
     due = observed.starting_since + parse_duration(healing.start_deadline)
     if now < due:

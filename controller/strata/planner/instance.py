@@ -275,7 +275,7 @@ def _heal(snapshot: InstanceSnapshot, observed: Observed) -> InstancePlan | None
     """Carry out the Layer pass's mark. None: this machine was restarted, and now has its time to come online; or it
     works again: a proof counts when it is used, and not after the outage that kept us from using it."""
     heal, machine = snapshot.instance.status.heal, observed.machine
-    if machine.state == "running" and observed.checks == "ok":
+    if machine.state == "running" and observed.checks in {"ok", None}:  # well, or not read yet: no proof now
         return None
     if heal is None or heal.reason == reasons.STOPPED_EXTERNALLY:  # it was marked as stopped, and runs
         return None

@@ -65,7 +65,10 @@ class Audit:
             ):
                 continue
             log.warning("surplus machine", machine=machine.instance_id, launch=launch.object.metadata.name)
-            await self._mutations.terminate.submit(machine.instance_id)
+            try:
+                await self._mutations.terminate.submit(machine.instance_id)
+            except CloudError as error:  # one that is protected must not hold the others up
+                log.warning("surplus machine not ended", machine=machine.instance_id, error=str(error))
 
     def _entitled(self, launch: Launch, instance_id: str) -> bool:
         uid = next((a.uid for a in launch.status.assignments if a.instance_id == instance_id), None)
