@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from strata.cloud.steady_text import steady
 from strata.errors import CloudError, CloudErrorKind
 
 _K = CloudErrorKind
@@ -157,7 +158,8 @@ def cloud_error(
     kind = _kind(bare, action, status)
     if skew_s is not None:
         kind = _by_skew(kind, bare, skew_s)
-    return CloudError(kind, code or "Unknown", message, action=action, ids=named_ids(bare, message))
+    # The ids are read from the whole message: a list of a thousand would be cut.
+    return CloudError(kind, code or "Unknown", steady(message), action=action, ids=named_ids(bare, message))
 
 
 def _kind(code: str, action: str, status: int | None) -> CloudErrorKind:

@@ -26,6 +26,7 @@ from botocore import xform_name
 from botocore.config import Config
 
 from strata.cloud.error_table import cloud_error
+from strata.cloud.steady_text import steady
 from strata.errors import CloudError, CloudErrorKind
 
 CONNECT_TIMEOUT_S: Final = 3.1  # a lost SYN is sent again after 1 s, and after 3
@@ -174,7 +175,7 @@ def _keep_raw_body(response_dict: dict[str, Any], customized_response_dict: dict
 def _failure(error: Exception, action: str, now: datetime | None) -> CloudError:
     if isinstance(error, botocore_errors.ClientError):
         return _refusal(error, action, now)
-    return CloudError(_kind(error), type(error).__name__, str(error), action=action)
+    return CloudError(_kind(error), type(error).__name__, steady(str(error)), action=action)
 
 
 def _kind(error: Exception) -> CloudErrorKind:
@@ -201,14 +202,15 @@ def _refusal(error: botocore_errors.ClientError, action: str, now: datetime | No
     code, message = str(answer.get("Code", "")), str(answer.get("Message", ""))
     if error.operation_name != action:
         # STS or SSO refused the credentials that this call was to be signed with: it was never sent.
-        why = f"{error.operation_name}: {message}"
+        why = f"{error.operation_name}: {steady(message)}"
         return CloudError(CloudErrorKind.UNAUTHORIZED, code, why, action=action)
     metadata = error.response.get("ResponseMetadata", {})
     skew_s = _skew_s(metadata.get("HTTPHeaders", {}), now)
     found = cloud_error(code, message, action=action, status=metadata.get("HTTPStatusCode"), skew_s=skew_s)
     if found.kind is not CloudErrorKind.CLOCK_SKEW or skew_s is None:
         return found
-    told = f"{message} This machine's clock is {-skew_s:+.0f} s from the server's."
+    # To the minute: a drifting clock must not make another text each time.
+    told = f"{found.message} This machine's clock is {-skew_s / 60:+.0f} min from the server's."
     return CloudError(found.kind, found.code, told, action=action)
 
 
