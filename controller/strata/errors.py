@@ -89,6 +89,7 @@ class CloudErrorKind(enum.StrEnum):
     IDEMPOTENT_TERMINATED = "IdempotentTerminated"  # the token's instances are terminated
     TERMINATION_PROTECTED = "TerminationProtected"  # disableApiTermination is set
     INCORRECT_STATE = "IncorrectState"  # the instance is not in a state that allows this
+    WRONG_ACCOUNT = "WrongAccount"  # not sent: the credentials are not those of the account that our machines are in
     UNREACHABLE = "Unreachable"  # certainly not sent: no connection could be made
     UNKNOWN_RESULT = "UnknownResult"  # sent, and no usable answer: it may have been done
 

@@ -38,6 +38,9 @@ class SimulatedCloud:
         self._region = region
         self._caller = caller
 
+    async def account(self) -> str:
+        return (await self._call(actions.GET_CALLER_IDENTITY, {})).account_id
+
     async def describe_instances(self, filters: Sequence[Filter]) -> tuple[Machine, ...]:
         rows = await self._all_pages(actions.DESCRIBE_INSTANCES, {"Filters": _filters(filters)})
         return tuple(machine_of(seen) for seen in rows)

@@ -49,6 +49,7 @@ LIMITS: Final = {
     "DescribeImages": Limits(3, _FILTERED, mutating=False),
     "DescribeSubnets": Limits(3, _FILTERED, mutating=False),
     "GetParameters": Limits(3, Rate(40, 40), mutating=False),
+    "GetCallerIdentity": Limits(2, Rate(40, 40), mutating=False),
 }
 
 _RAMP_S: Final = 60.0  # the pace grows from 0 to 1 in this time, so from a half in 30 s

@@ -51,6 +51,10 @@ class Ec2Cloud:
         """Wait for the calls that run, then close the connections."""
         await self._calls.close()
 
+    async def account(self) -> str:
+        """See Cloud. STS answers this to anybody whose credentials are valid: no policy needs to allow it."""
+        return await self._calls.send("sts", "GetCallerIdentity", {}, _read_account)
+
     async def describe_instances(self, filters: Sequence[Filter]) -> tuple[Machine, ...]:
         """See Cloud. More than MAX_FILTER_VALUES values of a filter are asked for in several calls."""
         require_checkable(filters)
@@ -195,6 +199,10 @@ class Ec2Cloud:
 
 def _read_nothing(_: "Reply") -> None:
     """The call's answer tells only what was asked for."""
+
+
+def _read_account(reply: "Reply") -> str:
+    return str(reply.parsed["Account"])
 
 
 def _read_parameters(reply: "Reply") -> dict[str, str]:

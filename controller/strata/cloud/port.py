@@ -29,6 +29,11 @@ class RunRequest:
 class Cloud(Protocol):
     """EC2 and SSM of one region at one endpoint."""
 
+    async def account(self) -> str:
+        """The id of the account that the credentials are of, asked anew. Raises CloudError, with kind WRONG_ACCOUNT
+        where another one is expected."""
+        ...
+
     async def describe_instances(self, filters: Sequence[Filter]) -> tuple[Machine, ...]:
         """All pages of DescribeInstances (1,000 a page) with these filters, each filter checked again on the
         reply. Raises CloudError, also when only a later page failed: never a partial answer."""

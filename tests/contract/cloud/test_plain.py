@@ -119,6 +119,10 @@ async def test_tags_are_added_and_replaced_on_all_named(world: CloudWorld) -> No
         assert "run" in found.tags
 
 
+async def test_the_account_of_the_credentials_is_told(world: CloudWorld) -> None:
+    assert await world.cloud.account() == "123456789012"
+
+
 async def test_subnets_that_do_not_exist_are_left_out(world: CloudWorld) -> None:
     found = await world.cloud.describe_subnets([world.subnet_id, "subnet-0fffffffffffffff1"])
     assert found == (Subnet(world.subnet_id, world.zone, world.vpc_id),)
