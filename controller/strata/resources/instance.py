@@ -65,6 +65,19 @@ class HealMark(Record, frozen=True, kw_only=True):
     marked_at: datetime
 
 
+class Leave(Record, frozen=True, kw_only=True):
+    """The order that this slot, or its present machine, leaves. It no longer counts towards the number, but its
+    machine runs on for spec.shutdown.timeout; then the Layer pass deletes it, has it stopped, or sets `drained` and so
+    has this very machine replaced under the slot's name (only then is `instance_id` needed)."""
+
+    reason: str
+    message: str
+    marked_at: datetime
+    then: Literal["delete", "stop", "replace"] = "delete"
+    instance_id: str = ""
+    drained: bool = False
+
+
 class Failures(Record, frozen=True, kw_only=True):
     """Persisted backoff: consecutive failures of this slot (launch failed, or lost before it was long online)."""
 
@@ -86,6 +99,7 @@ class InstanceStatus(Record, frozen=True, kw_only=True):
     template: str = ""
     ec2: Ec2Status | None = None
     heal: HealMark | None = None
+    leave: Leave | None = None
     failures: Failures | None = None
     online_since: datetime | None = None
     restarted: str = ""
