@@ -11,6 +11,7 @@
         LeaseNotFound            the lease of a put is gone: nothing was written
         StoreAuthError           the credentials were refused
       CloudError                 EC2 or SSM said no, or nothing; `kind` says what that means
+      SignalError                a source of signals did not answer, or not with what was asked for
       NotLeader                  this process may not act, now
       Invalid                    a document breaks its schema; carries every cause
       NotFound                   no such object
@@ -125,6 +126,16 @@ class CloudError(StrataError):
         self.message = message
         self.action = action
         self.ids = ids
+
+
+class SignalError(StrataError):
+    """A source of signals did not answer, or not with one number a moment. `reason` is a CamelCase word; `message`
+    says the same each time that the same is wrong."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        self.message = message
 
 
 class NotLeader(StrataError):  # noqa: N818

@@ -1,4 +1,4 @@
-"""The port to EC2 and SSM: what the boto3 adapter and the in-process simulator both promise.
+"""The port to EC2, SSM and CloudWatch: what the boto3 adapter and the in-process simulator both promise.
 
 One Cloud speaks to one region at one endpoint. Every read is complete or raises CloudError; nothing here
 retries (the caller's queue backs off), sleeps only for the client-side token buckets, and never cancels a
@@ -7,12 +7,16 @@ mutating call that was sent.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from strata.resources.machine import Image, Machine, MachineHealth, Subnet
+from strata.resources.signal import AlarmState, Point
 
 Filter = tuple[str, tuple[str, ...]]
 MAX_FILTER_VALUES = 200  # EC2's limit for the values of one filter
+MAX_METRIC_QUERIES = 500  # GetMetricData's limit for one call
+MAX_ALARM_NAMES = 100  # DescribeAlarms' limit for one call
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,34 @@ class RunRequest:
     parameters: Mapping[str, Any]
     max_count: int
     min_count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class MetricQuery:
+    """One CloudWatch metric, averaged over each period of `period_s` (a multiple of 60)."""
+
+    namespace: str
+    metric: str
+    dimensions: tuple[tuple[str, str], ...]
+    period_s: int
+
+
+class CloudWatch(Protocol):
+    """CloudWatch of one region at one endpoint."""
+
+    async def get_metric_data(
+        self, queries: Sequence[MetricQuery], *, start_at: datetime, end_at: datetime
+    ) -> Mapping[MetricQuery, tuple[Point, ...]]:
+        """All points of these metrics (at most MAX_METRIC_QUERIES: one call and its pages) whose whole periods lie
+        between start and end, oldest first. CloudWatch stamps a point with its period's beginning, a Point has the
+        end. () where there are none; a query that CloudWatch could not answer alone is left out. Raises CloudError
+        if any page failed."""
+        ...
+
+    async def describe_alarms(self, names: Sequence[str]) -> Mapping[str, AlarmState]:
+        """The states of these alarms (at most MAX_ALARM_NAMES), metric and composite ones; those that do not exist
+        are left out. `since` is StateTransitionedTimestamp, where that is not given StateUpdatedTimestamp."""
+        ...
 
 
 class Cloud(Protocol):

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from strata.resources.machine import CheckState, Machine
+from strata.resources.signal import AlarmState, Point
 
 T = TypeVar("T")
 
@@ -45,6 +46,27 @@ class Observed:
 
 
 MachineFact = Known[Observed] | Absent | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A signal's numbers: one a period (but for those that are missing), oldest first. `average`: each is an average
+    over the layer's members, so that fewer members would have more each."""
+
+    period_s: int
+    points: tuple[Point, ...]
+    average: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """An alarm that is read for a signal, and when it was last read."""
+
+    state: AlarmState
+    read_at: datetime
+
+
+SignalFact = Known[Series] | Known[Alarm] | Unknown
 
 
 @dataclass(frozen=True, slots=True)

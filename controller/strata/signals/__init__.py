@@ -1,0 +1,1 @@
+"""Sources of signals that are no part of a cloud."""
