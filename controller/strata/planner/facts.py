@@ -50,12 +50,12 @@ MachineFact = Known[Observed] | Absent | Unknown
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A signal's numbers: one a period (but for those that are missing), oldest first. `average`: each is an average
-    over the layer's members, so that fewer members would have more each."""
+    """A signal's numbers: one a period (but for those that are missing), oldest first. `members`: the newest is an
+    average over so many of the layer's members, so that fewer would have more each; 0: it is no such average."""
 
     period_s: int
     points: tuple[Point, ...]
-    average: bool = False
+    members: int = 0
 
 
 @dataclass(frozen=True, slots=True)
