@@ -18,6 +18,7 @@ from strata.planner.layer import LayerPlan, LayerSnapshot
 from strata.planner.policy import Policy
 from strata.planner.template import image_key, template_digest
 from strata.resources import reasons
+from strata.resources.capacity import Capacity
 from strata.resources.duration import parse_duration
 from strata.resources.instance import (
     Ec2Status,
@@ -30,7 +31,7 @@ from strata.resources.instance import (
     Phase,
 )
 from strata.resources.launch import Assignment, Launch, LaunchSpec, LaunchStatus, Member
-from strata.resources.layer import Capacity, Healing, Layer, LayerSpec, LayerStatus, ResolvedImage
+from strata.resources.layer import Healing, Layer, LayerSpec, LayerStatus, ResolvedImage
 from strata.resources.machine import Machine
 from strata.resources.meta import API_VERSION, Condition, ObjectMeta, find_condition
 from strata.resources.stack import ImageSource, InstanceTemplate, Stack, StackSpec, SubnetRef

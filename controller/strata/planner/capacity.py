@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
+from strata.resources.capacity import Capacity
 from strata.resources.instance import Instance, Phase
-from strata.resources.layer import Because, Capacity
+from strata.resources.layer import Because
 from strata.resources.stack import SubnetRef
 
 

@@ -5,16 +5,9 @@ from typing import Literal
 
 import msgspec
 
+from strata.resources.capacity import Capacity
 from strata.resources.meta import Condition, ObjectMeta, Record
 from strata.resources.stack import InstanceTemplate
-
-
-class Capacity(Record, frozen=True, kw_only=True):
-    """desired = clamp(always, min, max); `max` None: no upper limit."""
-
-    always: int = 0
-    min: int = 0
-    max: int | None = None
 
 
 class Healing(Record, frozen=True, kw_only=True):
@@ -42,6 +35,14 @@ class Because(Record, frozen=True, kw_only=True):
     until: datetime | None = None
 
 
+class NextChange(Record, frozen=True, kw_only=True):
+    """The next moment at which the clock alone changes desired, and the rule that does."""
+
+    at: datetime
+    rule: str
+    desired: int
+
+
 class ResolvedImage(Record, frozen=True, kw_only=True):
     """What the layer's image came to, once: frozen until `source` changes."""
 
@@ -60,6 +61,7 @@ class LayerStatus(Record, frozen=True, kw_only=True):
     replicas: int = 0
     selector: str = ""
     because: tuple[Because, ...] = ()
+    next_change: NextChange | None = None
     instances: dict[str, int] = msgspec.field(default_factory=dict)
     image: ResolvedImage | None = None
     protected_below_since: datetime | None = None

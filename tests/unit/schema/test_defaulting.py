@@ -23,7 +23,7 @@ def test_a_layer_is_filled_with_its_defaults() -> None:
     assert document["spec"] == {
         "type": "custom",
         "instance": {},
-        "capacity": {"always": 3, "min": 0},
+        "capacity": {"always": 3, "min": 0, "schedule": []},
         "healing": {
             "enabled": True,
             "impairedAfter": "5m",

@@ -17,6 +17,7 @@ _PLAIN = {
     inspect.StrType: "string",
     inspect.BoolType: "boolean",
     inspect.DateTimeType: "string",
+    inspect.DateType: "string",
     inspect.LiteralType: "string",
     inspect.EnumType: "string",
     inspect.VarTupleType: "array",
@@ -37,6 +38,8 @@ def _differences(type_: inspect.Type, node: Node, path: str) -> Iterator[str]:
         yield f"{path}: {type_} is {node.type} in the schema"
     if isinstance(type_, inspect.DateTimeType) != (node.raw.get("format") == "date-time"):
         yield f"{path}: one is a date-time, the other is not"
+    if isinstance(type_, inspect.DateType) != (node.raw.get("format") == "date"):
+        yield f"{path}: one is a date, the other is not"
     yield from _inner_differences(type_, node, path)
 
 
