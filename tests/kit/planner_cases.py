@@ -55,7 +55,9 @@ def load(name: str) -> list[Any]:
 
 
 def ago(text: str) -> datetime:
-    return NOW - parse_duration(text)
+    """`-3h` is in the future: a clock that ran ahead wrote it."""
+    ahead = text.startswith("-")
+    return NOW + parse_duration(text[1:]) if ahead else NOW - parse_duration(text)
 
 
 def stack(*, paused: bool = False, deleting: bool = False, zones: str = "abc") -> Stack:
@@ -185,6 +187,7 @@ def layer_plan(plan: LayerPlan) -> Case:
         "adds": {new.name: new.zone for new in plan.create},
         "removes": [one.metadata.name for one in plan.delete],
         "heals": {one.instance.metadata.name: one.mark.action for one in plan.heal},
+        "withdraws": [one.metadata.name for one in plan.withdraw],
         "protected": protected.reason if protected and protected.status == "True" else "",
         "looks again in": _in(plan.again_at),
         "finished": plan.finished,

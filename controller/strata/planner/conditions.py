@@ -1,11 +1,13 @@
 """Conditions that keep their transition time while their status stays."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from strata.planner.facts import Note
 from strata.resources.meta import Condition, ConditionStatus, find_condition
 
+_NAMES_SAID = 5
 _WELL_WHEN_FALSE = frozenset({"Protected", "OrphansHeld", "Progressing", "Stalled"})
 
 
@@ -54,6 +56,12 @@ def _next(before: tuple[Condition, ...], verdict: Verdict, generation: int, now:
         observed_generation=generation,
         last_transition_time=now if moved or old is None else old.last_transition_time,
     )
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few of these names, and how many more there are: a message stays short however large the layer is."""
+    more = len(names) - _NAMES_SAID
+    return ", ".join(names[:_NAMES_SAID]) + (f" and {more} more" if more > 0 else "")
 
 
 def turns(before: tuple[Condition, ...], after: tuple[Condition, ...], quiet: frozenset[str]) -> tuple[Note, ...]:

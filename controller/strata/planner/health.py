@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from strata.planner.facts import Known, MachineFact, Observed
 from strata.resources import reasons
 from strata.resources.duration import parse_duration
-from strata.resources.instance import Instance, Phase
+from strata.resources.instance import HealMark, Instance, Phase
 from strata.resources.layer import Healing
 
 
@@ -31,10 +31,11 @@ class Verdict:
 def judge(instance: Instance, fact: MachineFact, healing: Healing, now: datetime) -> Verdict:
     """Judge one slot's machine. Only a fresh, known state of a machine that is pending or running can be a proof."""
     ec2 = instance.status.ec2
-    if not healing.enabled or instance.metadata.deleting or ec2 is None or not isinstance(fact, Known):
+    wanted = instance.spec.power == "running" and not instance.metadata.deleting
+    if not healing.enabled or not wanted or ec2 is None or not isinstance(fact, Known):
         return Verdict()
     observed = fact.value
-    if observed.machine.instance_id != ec2.instance_id or observed.machine.state not in {"pending", "running"}:
+    if observed.machine.instance_id != ec2.instance_id or not _runs(observed):
         return Verdict()
     if observed.checks == "impaired" and observed.impaired_since is not None:
         return _judge_impaired(instance, observed, observed.impaired_since, healing, now)
@@ -65,6 +66,45 @@ def _judge_start(instance: Instance, observed: Observed, healing: Healing, now: 
     return Verdict(Unhealthy(instance, machine.instance_id, reasons.START_DEADLINE, message))
 
 
+def holds(mark: HealMark, observed: Observed, healing: Healing, now: datetime) -> bool | None:
+    """Whether what a mark was made for is proved still, of this very machine and now: an outage of ours may lie
+    between the two. None: it cannot be judged, for nobody has read the machine's checks."""
+    machine = observed.machine
+    if machine.instance_id != mark.instance_id or machine.state not in {"pending", "running"}:
+        return False
+    if machine.state == "running" and observed.checks is None:
+        return None
+    if mark.reason == reasons.START_DEADLINE:
+        late = now >= observed.starting_since + parse_duration(healing.start_deadline)
+        return late and observed.checks != "ok"
+    since = observed.impaired_since if observed.checks == "impaired" else None
+    return since is not None and now >= since + parse_duration(healing.impaired_after)
+
+
+def under_repair(instance: Instance) -> bool:
+    """Whether the slot uses up the budget: it is marked, and not online again since. Not so a machine that had stopped
+    anyway, nor a slot that is not meant to run."""
+    mark = instance.status.heal
+    return mark is not None and mark.reason != reasons.STOPPED_EXTERNALLY and instance.spec.power == "running"
+
+
+def void(instance: Instance, fact: MachineFact, healing: Healing, now: datetime) -> bool:
+    """Whether the slot's mark, on a machine that is still there, is to be taken back: its proof is gone, or healing was
+    switched off. A restart that has begun runs its course."""
+    mark, ec2 = instance.status.heal, instance.status.ec2
+    if mark is None or not under_repair(instance) or ec2 is None or ec2.instance_id != mark.instance_id:
+        return False
+    if mark.action == "restart" and instance.status.restarted == mark.instance_id:
+        return False
+    if not healing.enabled:
+        return True
+    return isinstance(fact, Known) and _runs(fact.value) and holds(mark, fact.value, healing, now) is False
+
+
+def _runs(observed: Observed) -> bool:
+    return observed.machine.state in {"pending", "running"}
+
+
 def allowance(max_unhealthy: str, desired: int) -> int:
     """How many machines may fail at once before the layer is Protected: max(1, floor(share x desired)), or the count
     that was given."""
@@ -90,7 +130,7 @@ def breaker(
         return Breaker(open=True)
     if not was_open:
         return Breaker(open=False)
-    since = below_since or now
+    since = min(below_since or now, now)  # a clock that ran ahead wrote it: it must not wait for that time to come
     closes_at = since + timedelta(seconds=protected_for_s)
     if now >= closes_at:
         return Breaker(open=False)

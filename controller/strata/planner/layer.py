@@ -6,12 +6,12 @@ It decides; it never touches EC2. Slots are added and removed by count, healed b
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
 from strata.planner import capacity, health
-from strata.planner.conditions import Verdict, conditions, no, turns, unknown, yes
+from strata.planner.conditions import Verdict, conditions, no, some, turns, unknown, yes
 from strata.planner.facts import Known, MachineFact, Note, Unknown
 from strata.planner.policy import Policy
 from strata.planner.template import effective, missing_fields, template_digest
@@ -23,6 +23,7 @@ from strata.resources.meta import API_GROUP, Condition, is_true
 from strata.resources.stack import Stack
 
 LAYER_LABEL = f"{API_GROUP}/layer"
+_LOOK_AGAIN_S = 60.0  # nobody tells a layer that an object nobody could read was mended, or removed
 # Turns that are ordinary, or that are told where they are decided.
 _QUIET = frozenset(
     {
@@ -68,13 +69,15 @@ class Marked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerPlan:
-    """All of it is one transaction. `finished`: nothing is left of a deleted layer. `again_at`: when time alone may
-    change this plan; `more`: the rest did not fit and follows at once."""
+    """All of it is one transaction. `withdraw`: members whose mark no longer holds. `finished`: nothing is left of a
+    deleted layer. `again_at`: when time alone may change this plan; `more`: the rest did not fit and follows at
+    once."""
 
     status: LayerStatus
     create: tuple[NewSlot, ...] = ()
     delete: tuple[Instance, ...] = ()
     heal: tuple[Marked, ...] = ()
+    withdraw: tuple[Instance, ...] = ()
     finished: bool = False
     notes: tuple[Note, ...] = ()
     again_at: datetime | None = None
@@ -86,6 +89,7 @@ class _Healing:
     """What the breaker made of the members' verdicts."""
 
     marks: list[Marked] = field(default_factory=list)
+    withdrawn: list[Instance] = field(default_factory=list)
     proofs: dict[str, health.Unhealthy] = field(default_factory=dict)
     failing: int = 0
     allowed: int = 1
@@ -105,13 +109,17 @@ def plan_layer(snapshot: LayerSnapshot, policy: Policy) -> LayerPlan:
     create = () if blocked else _new_slots(snapshot, slots, missing, policy)
     delete = () if blocked else _victims(snapshot, slots, len(slots) - wanted.count, healing, policy)
     marks = () if blocked else tuple(m for m in healing.marks if m.instance not in delete)
-    changed = len(create) + len(delete)
+    withdraw = tuple(m for m in healing.withdrawn if m not in delete)[
+        : policy.changes_per_pass - len(create) - len(delete)
+    ]
+    changed = len(create) + len(delete) + len(withdraw)
     status = _status(snapshot, wanted, healing, blocked, slots)
     return LayerPlan(
         status=status,
         create=create,
         delete=delete,
         heal=marks[: policy.changes_per_pass - changed],
+        withdraw=withdraw,
         notes=(
             *_notes(create, delete, marks),
             *turns(snapshot.layer.status.conditions, status.conditions, _QUIET),
@@ -127,6 +135,9 @@ def _plan_deletion(snapshot: LayerSnapshot, policy: Policy) -> LayerPlan:
     alive = tuple(m for m in own if not m.metadata.deleting)[: policy.changes_per_pass]
     paused = snapshot.stack is not None and snapshot.stack.spec.paused
     waits = f"waits for {len(own)} instances to end" + (" (the stack is paused)" if paused else "")
+    unreadable = sorted(snapshot.unreadable)
+    if unreadable:  # each may have a machine: only a person can say
+        waits += f", and for {len(unreadable)} that nobody can read: {some(unreadable)}"
     verdicts = (no("Ready", reasons.DELETING, waits), yes("Progressing", reasons.DELETING, waits))
     status = msgspec.structs.replace(
         snapshot.layer.status,
@@ -137,7 +148,13 @@ def _plan_deletion(snapshot: LayerSnapshot, policy: Policy) -> LayerPlan:
         instances=phases(snapshot.members),
         conditions=_conditions(snapshot, verdicts),
     )
-    return LayerPlan(status=status, delete=() if paused else alive, finished=not own, more=not paused and bool(alive))
+    return LayerPlan(
+        status=status,
+        delete=() if paused else alive,
+        finished=not own and not unreadable,
+        again_at=snapshot.now + timedelta(seconds=_LOOK_AGAIN_S) if unreadable else None,
+        more=not paused and bool(alive),
+    )
 
 
 def _blocked(snapshot: LayerSnapshot) -> Verdict | None:
@@ -199,11 +216,15 @@ def _plan_healing(snapshot: LayerSnapshot, policy: Policy, *, desired: int) -> _
     """Mark failing machines as far as the breaker allows. A slot under repair counts until it is online again."""
     layer, now = snapshot.layer, snapshot.now
     members = [m for m in snapshot.members if not m.metadata.deleting]
-    under_repair = {m.metadata.name for m in members if _counts(m.status.heal)}
+    under_repair = set()
     result = _Healing(allowed=health.allowance(layer.spec.healing.max_unhealthy, desired))
     for member in members:
         fact = snapshot.facts.get(member.metadata.name, Unknown(reasons.UNKNOWN))
         verdict = health.judge(member, fact, layer.spec.healing, now)
+        if verdict.proof is None and health.void(member, fact, layer.spec.healing, now):
+            result.withdrawn.append(member)
+        elif health.under_repair(member):
+            under_repair.add(member.metadata.name)
         if verdict.proof is not None:
             result.proofs[member.metadata.name] = verdict.proof
         result.again_at = earliest(result.again_at, verdict.look_again_at)
@@ -220,11 +241,6 @@ def _plan_healing(snapshot: LayerSnapshot, policy: Policy, *, desired: int) -> _
     if not result.breaker.open:
         result.marks = _marks(snapshot, result, under_repair)
     return result
-
-
-def _counts(mark: HealMark | None) -> bool:
-    """Whether a mark uses up the budget: one for a machine that had stopped anyway does not."""
-    return mark is not None and mark.reason != reasons.STOPPED_EXTERNALLY
 
 
 def _marks(snapshot: LayerSnapshot, healing: _Healing, under_repair: set[str]) -> list[Marked]:
@@ -244,7 +260,7 @@ def _marks(snapshot: LayerSnapshot, healing: _Healing, under_repair: set[str]) -
 
 def _still_marked(snapshot: LayerSnapshot, mark: HealMark | None, proof: health.Unhealthy) -> bool:
     """Whether this machine's mark stands. A restart has the start deadline to help; then the machine is replaced."""
-    if mark is None or mark.instance_id != proof.instance_id or not _counts(mark):
+    if mark is None or mark.instance_id != proof.instance_id or mark.reason == reasons.STOPPED_EXTERNALLY:
         return False
     deadline = parse_duration(snapshot.layer.spec.healing.start_deadline)
     return mark.action == "replace" or snapshot.now < mark.marked_at + deadline
@@ -357,16 +373,16 @@ def _up_to_date(snapshot: LayerSnapshot) -> Verdict:
         return unknown("UpToDate", snapshot.image.reason)
     names = drifted(snapshot)
     if names:
-        return no("UpToDate", reasons.TEMPLATE_DRIFT, f"{len(names)} made from an older template: {', '.join(names)}")
+        return no("UpToDate", reasons.TEMPLATE_DRIFT, f"{len(names)} made from an older template: {some(names)}")
     return yes("UpToDate", reasons.UP_TO_DATE)
 
 
 def _notes(create: tuple[NewSlot, ...], delete: tuple[Instance, ...], marks: tuple[Marked, ...]) -> tuple[Note, ...]:
     notes = []
     if create:
-        notes.append(Note(reasons.SCALED_OUT, f"added {len(create)}: {', '.join(slot.name for slot in create)}"))
+        notes.append(Note(reasons.SCALED_OUT, f"added {len(create)}: {some([slot.name for slot in create])}"))
     if delete:
-        names = ", ".join(member.metadata.name for member in delete)
+        names = some([member.metadata.name for member in delete])
         notes.append(Note(reasons.SCALED_IN, f"removes {len(delete)}: {names}"))
     notes += [
         Note(reasons.HEALING, f"{m.mark.action} {m.instance.metadata.name}: {m.mark.message}", warning=True)

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import msgspec
 
-from strata.planner.conditions import Verdict, conditions, no, turns, unknown, yes
+from strata.planner.conditions import Verdict, conditions, no, some, turns, unknown, yes
 from strata.planner.facts import Known, Note, Unknown
 from strata.planner.layer import phases
 from strata.resources import reasons
@@ -26,7 +26,7 @@ _QUIET = frozenset(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackSnapshot:
     """`poll` is how the region's last polls went; `subnets` what EC2 says of the stack's; `open_launches` are the
-    launches that are not resolved yet."""
+    launches that are not resolved yet; `unreadable` names what stands in the namespace and cannot be decoded."""
 
     now: datetime
     stack: Stack
@@ -36,6 +36,7 @@ class StackSnapshot:
     poll: Known[datetime] | Unknown
     subnets: Known[tuple[Subnet, ...]] | Unknown
     orphans_held: int
+    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,7 @@ def plan_stack(snapshot: StackSnapshot, *, changes_per_pass: int) -> StackPlan:
     return StackPlan(
         status=status,
         delete=alive[:changes_per_pass],
-        finished=not children and snapshot.open_launches == 0,
+        finished=not children and not snapshot.unreadable and snapshot.open_launches == 0,
         notes=notes,
     )
 
@@ -81,9 +82,11 @@ def _deletion(snapshot: StackSnapshot) -> Verdict:
     left = Counter(
         {"layers": len(snapshot.layers), "instances": len(snapshot.instances), "launches": snapshot.open_launches}
     )
-    waits = ", ".join(f"{count} {what}" for what, count in left.items() if count)
+    waits = [f"{count} {what}" for what, count in left.items() if count]
+    if snapshot.unreadable:  # each may have machines: only a person can say
+        waits.append(f"{len(snapshot.unreadable)} that nobody can read: {some(snapshot.unreadable)}")
     paused = " (the stack is paused)" if snapshot.stack.spec.paused else ""
-    return no("Ready", reasons.DELETING, f"waits for {waits or 'nothing'}{paused}")
+    return no("Ready", reasons.DELETING, f"waits for {', '.join(waits) or 'nothing'}{paused}")
 
 
 def _ready(snapshot: StackSnapshot) -> Verdict:
@@ -94,7 +97,7 @@ def _ready(snapshot: StackSnapshot) -> Verdict:
         return no("Ready", reasons.SUBNET_NOT_FOUND, fault)
     waiting = [layer.metadata.name for layer in snapshot.layers if not is_true(layer.status.conditions, "Ready")]
     if waiting:
-        return no("Ready", reasons.CONVERGING, f"not ready: {', '.join(waiting)}")
+        return no("Ready", reasons.CONVERGING, f"{len(waiting)} not ready: {some(waiting)}")
     return yes("Ready", reasons.READY, f"{len(snapshot.layers)} layers ready")
 
 

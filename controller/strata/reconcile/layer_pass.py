@@ -143,6 +143,10 @@ class LayerPass:
             member = members[marked.instance.metadata.name]
             status: InstanceStatus = msgspec.structs.replace(member.object.status, heal=marked.mark)
             writes.append(member.write(with_status(member.value, status)))
+        for withdrawn in plan.withdraw:
+            member = members[withdrawn.metadata.name]
+            status = msgspec.structs.replace(member.object.status, heal=None)
+            writes.append(member.write(with_status(member.value, status)))
         return writes
 
     def _first_status(self, slot: Instance, layer: Layer, stack: Stack | None) -> Instance:

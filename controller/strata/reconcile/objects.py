@@ -150,10 +150,14 @@ class Objects:
         slots = (e.key.removeprefix(prefix) for e in self._informer.entries(f"{prefix}{layer}-") if e.obj is None)
         return frozenset(name for name in slots if name.removeprefix(f"{layer}-").isdecimal())
 
-    def has_children(self, namespace: str) -> bool:
-        """Whether anything stands in the namespace, readable or not: what nobody can read still is something."""
-        prefixes = (kinds.LAYER.prefix(namespace), kinds.INSTANCE.prefix(namespace))
-        return any(next(iter(self._informer.entries(prefix)), None) is not None for prefix in prefixes)
+    def unreadable_in(self, namespace: str) -> tuple[str, ...]:
+        """What stands in the namespace and cannot be decoded, as `plural/name`: it must never be taken for nothing."""
+        return tuple(
+            f"{kind.plural}/{entry.key.removeprefix(kind.prefix(namespace))}"
+            for kind in (kinds.LAYER, kinds.INSTANCE, kinds.LAUNCH)
+            for entry in self._informer.entries(kind.prefix(namespace))
+            if entry.obj is None
+        )
 
     def _get(self, kind: Kind, name: str, namespace: str, record: type[R]) -> Stored[R] | None:
         entry = self._informer.get(kind.key(name, namespace))

@@ -53,6 +53,7 @@ class StackPass:
             open_launches=len(self._objects.open_launches(key.name)),
             poll=region.observer.poll_state() if isinstance(region, Region) else region,
             subnets=subnets,
+            unreadable=self._objects.unreadable_in(key.name),
             orphans_held=region.reaper.held_count(key.name) if isinstance(region, Region) else 0,
         )
         plan = plan_stack(snapshot, changes_per_pass=self._policy.changes_per_pass)
@@ -65,7 +66,7 @@ class StackPass:
         self, stored: Stored[Stack], children: list[Stored[Layer] | Stored[Instance]], plan: StackPlan
     ) -> bool:
         """Write what the plan says; whether there is more to mark at once."""
-        if plan.finished and not self._objects.has_children(stored.object.metadata.name):
+        if plan.finished:
             await self._repository.commit([released(stored)])
             return False
         now = self._clock.now()
