@@ -46,6 +46,9 @@ class Index:
         ]
         return set().union(*min(choices, key=_size)) if choices else None
 
+    def members(self, name: str, value: str) -> AbstractSet[int]:
+        return self._sets.get((name, value), _EMPTY)
+
     def count(self, name: str, value: str) -> int:
         return len(self._sets.get((name, value), _EMPTY))
 

@@ -20,6 +20,7 @@ from strata_sim.errors import Ec2Error
 from strata_sim.index import Index
 from strata_sim.knobs import Knobs
 from strata_sim.machines import HISTORY_S, Instance, Life, View
+from strata_sim.telemetry import Telemetry
 from strata_sim.tokens import TokenLedger
 
 Step = Callable[["Region", Instance, float], None]
@@ -38,6 +39,7 @@ class Region:
         self.buckets = Buckets()
         self.tokens = TokenLedger()
         self.index = Index()
+        self.telemetry = Telemetry()
         self.instances: dict[str, Instance] = {}
         self.by_seq: dict[int, Instance] = {}
         self.lives: list[Life] = []
@@ -62,6 +64,10 @@ class Region:
     def now(self) -> datetime:
         return self._clock.now()
 
+    def wall_s(self, at_s: float) -> float:
+        """The wall time, in Unix seconds, of a time of `now_s`."""
+        return self.now().timestamp() + at_s - self.now_s
+
     def new_id(self, prefix: str) -> str:
         return f"{prefix}-{self.rng.getrandbits(68):017x}"
 
@@ -75,9 +81,14 @@ class Region:
         while self._agenda and self._agenda[0][0] <= now_s:
             at_s, _, plan, instance, step = heapq.heappop(self._agenda)
             if plan == instance.plan:
+                self._measure(at_s)
                 step(self, instance, at_s)
+        self._measure(now_s)
         while self._changed and self._changed[0][0] < now_s - HISTORY_S:
             self._changed.popleft()
+
+    def _measure(self, until_s: float) -> None:
+        self.telemetry.advance(self.index, self.by_seq, self.wall_s(until_s))
 
     def plan(self, instance: Instance, at_s: float, step: Step) -> None:
         """Let `step` happen at that time, unless another plan is made for the instance before."""
@@ -101,6 +112,8 @@ class Region:
         instance.push(replace(old, at_s=at_s, rendered="", rendered_status="", **fields))
         self.index.move(instance, old)
         self._changed.append((at_s, instance))
+        if (running := instance.view.state == "running") != (old.state == "running"):
+            self.telemetry.note_run(instance.id, self.wall_s(at_s), running=running)
 
     def forget(self, instance: Instance) -> None:
         """EC2 shows a terminated machine for about an hour. Its token is remembered for longer."""
@@ -110,6 +123,7 @@ class Region:
             self.volumes.pop(volume.volume_id, None)
             self.tags.pop(volume.volume_id, None)
         self.index.remove(instance)
+        self.telemetry.forget(instance.id)
 
     def changed_since(self, at_s: float) -> set[int]:
         """Sequence numbers of instances that a reader of that time may see otherwise than the index has them."""
