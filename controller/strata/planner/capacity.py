@@ -3,13 +3,19 @@
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import chain, count, islice
 from operator import itemgetter
 
+from strata.planner.facts import Unknown
+from strata.planner.schedule import OpenWindow, Outlook, outlook
 from strata.resources.capacity import Capacity
 from strata.resources.instance import Instance, Phase
-from strata.resources.layer import Because
+from strata.resources.layer import Because, NextChange
 from strata.resources.stack import SubnetRef
+
+_TURNS_AHEAD = 64  # windows may open and close without changing the number; beyond so many none is in sight
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +26,16 @@ class Desired:
     because: tuple[Because, ...]
 
 
-def desired(capacity: Capacity) -> Desired:
-    """clamp(always, min, max), with each rule that had a part in it."""
-    total = capacity.always
+def desired(capacity: Capacity, open_windows: Sequence[OpenWindow], extra: int) -> Desired:
+    """clamp(always + open windows + extra, min, max), with each rule that had a part in it. `extra`, what the load
+    asks for, counts as far as `max` leaves room."""
     because = [Because(rule="always", instances=capacity.always)]
+    because += [Because(rule=f"schedule/{w.name}", instances=w.instances, until=w.until) for w in open_windows]
+    total = capacity.always + sum(window.instances for window in open_windows)
+    by_load = max(0, extra if capacity.max is None else min(extra, capacity.max - total))
+    if by_load:
+        because.append(Because(rule="load", instances=by_load))
+        total += by_load
     if total < capacity.min:
         because.append(Because(rule="min", instances=capacity.min - total))
         total = capacity.min
@@ -31,6 +43,37 @@ def desired(capacity: Capacity) -> Desired:
         because.append(Because(rule="max", instances=capacity.max - total))
         total = capacity.max
     return Desired(total, tuple(because))
+
+
+def next_change(capacity: Capacity, extra: int, wanted: Desired, look: Outlook) -> NextChange | None:
+    """When the clock alone makes it another number than `wanted`; None if that is not in sight."""
+    return None if look.next_at is None else _change_from(capacity, extra, wanted.count, look.next_at)
+
+
+@lru_cache(maxsize=16_384)  # asked on every pass, and the same until the moment has come
+def _change_from(capacity: Capacity, extra: int, count: int, at: datetime) -> NextChange | None:
+    for _ in range(_TURNS_AHEAD):
+        look = outlook(capacity.schedule, at)
+        if isinstance(look, Unknown):
+            return None
+        then = desired(capacity, look.open, extra)
+        if then.count != count:
+            rule = _turned(capacity, at, look, opened=then.count > count)
+            return NextChange(at=at, rule=f"schedule/{rule}", desired=then.count)
+        if look.next_at is None:
+            return None
+        at = look.next_at
+    return None
+
+
+def _turned(capacity: Capacity, at: datetime, look: Outlook, *, opened: bool) -> str:
+    """The largest window that opened, or closed, at this very moment."""
+    before = outlook(capacity.schedule, at - timedelta(microseconds=1))
+    was_open = frozenset() if isinstance(before, Unknown) else frozenset(window.name for window in before.open)
+    is_open = frozenset(window.name for window in look.open)
+    turned = is_open - was_open if opened else was_open - is_open
+    largest = max((w for w in capacity.schedule if w.name in turned), key=lambda w: w.instances, default=None)
+    return largest.name if largest else ""
 
 
 def free_ordinals(layer: str, taken: Iterable[str]) -> Iterator[int]:

@@ -15,6 +15,7 @@ from strata.planner.conditions import Verdict, conditions, no, some, turns, unkn
 from strata.planner.facts import Known, MachineFact, Note, Unknown
 from strata.planner.policy import Policy
 from strata.planner.template import effective, missing_fields, template_digest
+from strata.planner.wanted import Wanted, wanted
 from strata.resources import reasons
 from strata.resources.duration import parse_duration
 from strata.resources.instance import HealMark, Instance, Phase
@@ -101,19 +102,19 @@ def plan_layer(snapshot: LayerSnapshot, policy: Policy) -> LayerPlan:
     """Plan one layer. Total: every snapshot gives a plan; bounded by policy.changes_per_pass."""
     if snapshot.layer.metadata.deleting:
         return _plan_deletion(snapshot, policy)
-    wanted = capacity.desired(snapshot.layer.spec.capacity)
+    number = wanted(snapshot.layer, snapshot.now, extra=0)
     slots = tuple(m for m in snapshot.members if m.spec.availability == "layer" and not m.metadata.deleting)
-    healing = _plan_healing(snapshot, policy, desired=wanted.count + _manual_count(snapshot))
+    healing = _plan_healing(snapshot, policy, desired=number.count + _manual_count(snapshot))
     blocked = _blocked(snapshot)
-    missing = wanted.count - len(slots) - len(snapshot.unreadable)
+    missing = number.count - len(slots) - len(snapshot.unreadable)
     create = () if blocked else _new_slots(snapshot, slots, missing, policy)
-    delete = () if blocked else _victims(snapshot, slots, len(slots) - wanted.count, healing, policy)
+    delete = () if blocked else _victims(snapshot, slots, len(slots) - number.count, healing, policy)
     marks = () if blocked else tuple(m for m in healing.marks if m.instance not in delete)
     withdraw = tuple(m for m in healing.withdrawn if m not in delete)[
         : policy.changes_per_pass - len(create) - len(delete)
     ]
     changed = len(create) + len(delete) + len(withdraw)
-    status = _status(snapshot, wanted, healing, blocked, slots)
+    status = _status(snapshot, number, healing, blocked, slots)
     return LayerPlan(
         status=status,
         create=create,
@@ -124,7 +125,7 @@ def plan_layer(snapshot: LayerSnapshot, policy: Policy) -> LayerPlan:
             *_notes(create, delete, marks),
             *turns(snapshot.layer.status.conditions, status.conditions, _QUIET),
         ),
-        again_at=healing.again_at,
+        again_at=earliest(healing.again_at, number.again_at),
         more=not blocked and changed + len(marks) >= policy.changes_per_pass,
     )
 
@@ -306,7 +307,7 @@ def earliest(*times: datetime | None) -> datetime | None:
 
 def _status(
     snapshot: LayerSnapshot,
-    wanted: capacity.Desired,
+    number: Wanted,
     healing: _Healing,
     blocked: Verdict | None,
     slots: tuple[Instance, ...],
@@ -315,18 +316,19 @@ def _status(
     return msgspec.structs.replace(
         layer.status,
         observed_generation=layer.metadata.generation,
-        desired=wanted.count,
+        desired=number.count,
         replicas=len(slots),
         selector=f"{LAYER_LABEL}={layer.metadata.name}",
-        because=wanted.because,
+        because=number.because,
+        next_change=number.next_change,
         instances=phases(snapshot.members),
         image=snapshot.image.value if isinstance(snapshot.image, Known) else layer.status.image,
         protected_below_since=healing.breaker.below_since,
         conditions=_conditions(
             snapshot,
             (
-                _ready(snapshot, wanted.count, blocked, slots),
-                _progressing(slots, wanted.count),
+                _ready(snapshot, number, blocked, slots),
+                _progressing(slots, number.count),
                 _protected(healing),
                 _up_to_date(snapshot),
             ),
@@ -343,14 +345,16 @@ def _online(slots: tuple[Instance, ...]) -> int:
     return sum(slot.status.phase == Phase.ONLINE for slot in slots)
 
 
-def _ready(snapshot: LayerSnapshot, wanted: int, blocked: Verdict | None, slots: tuple[Instance, ...]) -> Verdict:
+def _ready(snapshot: LayerSnapshot, number: Wanted, blocked: Verdict | None, slots: tuple[Instance, ...]) -> Verdict:
+    if number.fault is not None:
+        return no("Ready", number.fault.reason, f"{number.fault.message}; the number stays as it is")
     online = _online(slots)
-    if online == wanted and len(slots) == wanted:
-        return yes("Ready", reasons.READY, f"{online} of {wanted} online")
+    if online == number.count == len(slots):
+        return yes("Ready", reasons.READY, f"{online} of {number.count} online")
     if blocked is not None:
         return blocked
     fault = _template_fault(snapshot)
-    return fault or no("Ready", reasons.CONVERGING, f"{online} of {wanted} online")
+    return fault or no("Ready", reasons.CONVERGING, f"{online} of {number.count} online")
 
 
 def _progressing(slots: tuple[Instance, ...], wanted: int) -> Verdict:

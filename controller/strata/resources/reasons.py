@@ -13,6 +13,7 @@ CONVERGING = "Converging"  # work is under way
 # Layer
 IMAGE_NOT_FOUND = "ImageNotFound"  # the AMI or the SSM parameter does not exist
 TEMPLATE_INCOMPLETE = "TemplateIncomplete"  # neither layer nor stack says a field that a launch needs
+SCHEDULE_INVALID = "ScheduleInvalid"  # a window of the schedule cannot be judged on this host; the number stays
 STACK_NOT_FOUND = "StackNotFound"  # the namespace's Stack does not exist
 LAYER_NOT_FOUND = "LayerNotFound"  # the Instance's first layer does not exist
 TOO_MANY_UNHEALTHY = "TooManyUnhealthy"  # the breaker is open: machines that run are not destroyed
