@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Generic, Literal, TypeVar
 
-from strata_sim import buckets, describe, inventory, power, run, shapes, tagging
+from strata_sim import buckets, describe, inventory, messages, power, run, shapes, spot, tagging
 from strata_sim.buckets import Rate
 from strata_sim.calls import Trace
 from strata_sim.region import Region
@@ -19,7 +19,7 @@ class Action(Generic[R]):
     """`rate` None: a Describe, whose class depends on whether it is filtered or paged."""
 
     name: str
-    service: Literal["ec2", "ssm", "sts"]
+    service: Literal["ec2", "ssm", "sts", "sqs"]
     shape: Struct
     handler: Callable[[Region, Params, Trace], R]
     rate: Rate | None = None
@@ -75,6 +75,19 @@ GET_PARAMETER: Final = Action("GetParameter", "ssm", shapes.GET_PARAMETER, inven
 GET_CALLER_IDENTITY: Final = Action(
     "GetCallerIdentity", "sts", shapes.GET_CALLER_IDENTITY, inventory.get_caller_identity
 )
+DESCRIBE_SPOT_INSTANCE_REQUESTS: Final = Action(
+    "DescribeSpotInstanceRequests",
+    "ec2",
+    shapes.DESCRIBE_SPOT_INSTANCE_REQUESTS,
+    spot.describe_spot_instance_requests,
+)
+RECEIVE_MESSAGE: Final = Action(
+    "ReceiveMessage", "sqs", shapes.RECEIVE_MESSAGE, messages.receive_message, buckets.MESSAGES
+)
+DELETE_MESSAGE: Final = Action("DeleteMessage", "sqs", shapes.DELETE_MESSAGE, messages.delete_message, buckets.MESSAGES)
+DELETE_MESSAGE_BATCH: Final = Action(
+    "DeleteMessageBatch", "sqs", shapes.DELETE_MESSAGE_BATCH, messages.delete_message_batch, buckets.MESSAGES
+)
 
 _ALL: tuple[Action[Any], ...] = (
     RUN_INSTANCES,
@@ -94,5 +107,9 @@ _ALL: tuple[Action[Any], ...] = (
     GET_PARAMETERS,
     GET_PARAMETER,
     GET_CALLER_IDENTITY,
+    DESCRIBE_SPOT_INSTANCE_REQUESTS,
+    RECEIVE_MESSAGE,
+    DELETE_MESSAGE,
+    DELETE_MESSAGE_BATCH,
 )
 ACTIONS: Final[Mapping[str, Action[Any]]] = MappingProxyType({action.name: action for action in _ALL})

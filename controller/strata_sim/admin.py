@@ -20,8 +20,10 @@ from strata_sim.admin_shapes import (
     CapacityBody,
     DelaysBody,
     EndingBody,
+    EventsBody,
     FaultsBody,
     ImpairingBody,
+    InterruptingBody,
     LagBody,
     LatencyBody,
     LimitsBody,
@@ -34,7 +36,7 @@ from strata_sim.admin_shapes import (
 from strata_sim.controls import ControlError, Controls
 from strata_sim.errors import UnreachableError
 from strata_sim.faults import Fault
-from strata_sim.knobs import Delays, Limits
+from strata_sim.knobs import Delays, Events, Limits
 from strata_sim.region import Region
 from strata_sim.world import World
 
@@ -61,6 +63,10 @@ class Admin:
             self._post("terminate", EndingBody, lambda c, b: _ids(c.terminate(b.selector(), b.reason))),
             self._post("stop", EndingBody, lambda c, b: _ids(c.stop(b.selector(), b.reason))),
             self._post("start", SelectionBody, lambda c, b: _ids(c.start(b.selector()))),
+            self._post(
+                "interrupt", InterruptingBody, lambda c, b: _ids(c.interrupt(b.selector(), rebalance=b.rebalance))
+            ),
+            self._post("events", EventsBody, lambda c, b: c.events(Events(b.delay_s, b.copies))),
             self._post("impair", ImpairingBody, lambda c, b: _ids(c.impair(b.selector(), b.part, lasting=b.lasting))),
             self._post("heal", SelectionBody, lambda c, b: _ids(c.heal(b.selector()))),
             self._post("capacity", CapacityBody, lambda c, b: c.capacity(b.type, b.zone, b.count, b.market)),

@@ -18,6 +18,8 @@ A selector is {"ids": ["i-..."], "tags": {"KEY": "VALUE" or null for any}}: by i
     POST /_sim/terminate    selector, "reason": "Client.UserInitiatedShutdown"            -> {"ids": [...]}
     POST /_sim/stop         selector, "reason"                                            -> {"ids": [...]}
     POST /_sim/start        selector                                                      -> {"ids": [...]}
+    POST /_sim/interrupt    selector, "rebalance": false                                  -> {"ids": [...]}
+    POST /_sim/events       "delay_s", "copies": how EventBridge delivers to the queue strata-events
     POST /_sim/impair       selector, "part": "instance" | "system" | "ebs", "lasting"    -> {"ids": [...]}
     POST /_sim/heal         selector                                                      -> {"ids": [...]}
     POST /_sim/capacity     "type", "zone" (null: in each), "count" (null: any number), "market"
@@ -62,6 +64,15 @@ class SelectionBody(Body, kw_only=True):
 
 class EndingBody(SelectionBody, kw_only=True):
     reason: str = USER
+
+
+class InterruptingBody(SelectionBody, kw_only=True):
+    rebalance: bool = False
+
+
+class EventsBody(Body, kw_only=True):
+    delay_s: float = 0.3
+    copies: int = 1
 
 
 class ImpairingBody(SelectionBody, kw_only=True):

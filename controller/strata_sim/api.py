@@ -6,6 +6,7 @@ byte: a client cannot tell the two apart, and a listening server cannot refuse t
 """
 
 import asyncio
+import contextlib
 import json
 import re
 import uuid
@@ -16,7 +17,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import Response
 
-from strata_sim import actions, render
+from strata_sim import actions, render, sqs_face
 from strata_sim.actions import Action, R
 from strata_sim.errors import Ec2Error, ReplyLostError, UnreachableError
 from strata_sim.inventory import Parameter, ParameterAnswer
@@ -51,6 +52,7 @@ _renders(actions.DESCRIBE_TAGS, render.tag_rows)
 _renders(actions.DESCRIBE_SUBNETS, render.subnets)
 _renders(actions.DESCRIBE_IMAGES, render.images)
 _renders(actions.DESCRIBE_VPCS, render.vpcs)
+_renders(actions.DESCRIBE_SPOT_INSTANCE_REQUESTS, render.spot_requests)
 
 
 class Api:
@@ -66,11 +68,19 @@ class Api:
         request_id = str(uuid.UUID(int=self._served))
         await asyncio.sleep(self._world.latency_s / 2)
         try:
+            await self._wait(request.headers, body)
             response = self._answer(request.headers, body, request_id)
         except (ReplyLostError, UnreachableError):
             return await _hang_up(request)
         await asyncio.sleep(self._world.latency_s / 2)
         return response
+
+    async def _wait(self, headers: Mapping[str, str], body: bytes) -> None:
+        """A long poll of a queue takes its time; what is wrong with the call is said by the call itself."""
+        if headers.get("x-amz-target", "") == f"{sqs_face.TARGET}{actions.RECEIVE_MESSAGE.name}":
+            with contextlib.suppress(Ec2Error):
+                _, region = _credentials(headers, "MissingAuthenticationTokenException")
+                await sqs_face.wait_for_messages(self._world, region, _json_object(body))
 
     def _answer(self, headers: Mapping[str, str], body: bytes, request_id: str) -> Response:
         target = headers.get("x-amz-target", "")
@@ -89,7 +99,7 @@ class Api:
         form = parse_qsl(body.decode(), keep_blank_values=True)
         caller, region = _credentials(headers, "MissingAuthenticationToken")
         action = action_named(dict(form).get("Action", ""))
-        if action.service == "ssm":
+        if action.service in {"ssm", "sqs"}:
             raise Ec2Error("InvalidAction", f"The action {action.name} is not valid for this web service.")
         answer = self._world.call(region, action, self._decode(action, form, region, caller), caller)
         if action.name == actions.GET_CALLER_IDENTITY.name:
@@ -104,14 +114,16 @@ class Api:
             raise
 
     def _json(self, target: str, headers: Mapping[str, str], body: bytes, request_id: str) -> Response:
+        more: dict[str, str] = {}
         try:
             content, status = self._json_answer(target, headers, body), 200
         except Ec2Error as error:
             content, status = {"__type": error.code, "message": error.message}, error.http_status
+            more = sqs_face.error_headers(error) if target.startswith(sqs_face.TARGET) else {}
         return Response(
             json.dumps(content),
             status,
-            headers={"x-amzn-RequestId": request_id},
+            headers={"x-amzn-RequestId": request_id, **more},
             media_type="application/x-amz-json-1.1",
         )
 
@@ -119,6 +131,8 @@ class Api:
         caller, region = _credentials(headers, "MissingAuthenticationTokenException")
         name = target.removeprefix(_SSM_TARGET)
         params = _json_object(body)
+        if target.startswith(sqs_face.TARGET):
+            return sqs_face.answer(self._world, region, target.removeprefix(sqs_face.TARGET), params, caller)
         if name == actions.GET_PARAMETERS.name:
             return _parameters(self._world.call(region, actions.GET_PARAMETERS, params, caller))
         if name == actions.GET_PARAMETER.name:

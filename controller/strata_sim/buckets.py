@@ -23,6 +23,7 @@ TERMINATING: Final = Rate(100, 5)
 TAGGING: Final = Rate(100, 10)
 PARAMETERS: Final = Rate(40, 40)
 LAUNCHED_INSTANCES: Final = Rate(1000, 2)  # RunInstances, StartInstances: a token an instance
+MESSAGES: Final = Rate(3000, 3000)  # SQS: practically none
 ENDED_INSTANCES: Final = Rate(1000, 20)  # TerminateInstances, StopInstances
 
 

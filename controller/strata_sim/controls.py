@@ -11,10 +11,11 @@ from strata_sim.actions import ACTIONS
 from strata_sim.calls import Trace
 from strata_sim.catalog import ImageSpec
 from strata_sim.faults import Fault
-from strata_sim.knobs import Delays, Fate, Lag, Limits, Market, Pool
+from strata_sim.knobs import Delays, Events, Fate, Lag, Limits, Market, Pool
 from strata_sim.machines import HISTORY_S, PARTS, Instance, Part
-from strata_sim.region import Region
+from strata_sim.region import EVENTS_QUEUE, Region
 from strata_sim.shapes import Params
+from strata_sim.spot import interrupt, recommend_rebalance
 from strata_sim.steps import REASONS, USER, begin_end, begin_start, begin_stop, clear_ills, set_ill
 from strata_sim.world import WORLD, World
 
@@ -81,6 +82,24 @@ class Controls:
                 trace.touched.append(instance.id)
         return self._done(region, "shut-down-inside", {}, trace)
 
+    def interrupt(self, selector: Selector, *, rebalance: bool = False) -> tuple[str, ...]:
+        """Let EC2 take spot machines back: notice now, their end two minutes later. With `rebalance` it only says that
+        this is likelier than usual."""
+        region, trace = self._region(), Trace()
+        found = self.find(selector, "pending", "running")
+        bought = [one.id for one in found if one.birth.lifecycle != "spot"]
+        if bought and selector.ids:
+            raise ControlError(f"not spot: {', '.join(bought)}")
+        for instance in found:
+            if instance.birth.lifecycle != "spot" or (instance.view.marked and not rebalance):
+                continue
+            if rebalance:
+                recommend_rebalance(region, instance)
+            else:
+                interrupt(region, instance, WORLD)
+            trace.touched.append(instance.id)
+        return self._done(region, "interrupt", {"rebalance": rebalance}, trace)
+
     def start(self, selector: Selector) -> tuple[str, ...]:
         region, trace = self._region(), Trace()
         for instance in self.find(selector, "stopped"):
@@ -146,6 +165,20 @@ class Controls:
         region = self._region()
         region.knobs.delays = delays
         self._done(region, "delays", {}, Trace())
+
+    def events(self, events: Events) -> None:
+        """How EventBridge delivers from now on."""
+        if events.delay_s < 0 or events.copies < 0:
+            raise ControlError("neither the delay nor the copies may be negative")
+        region = self._region()
+        region.knobs.events = events
+        self._done(region, "events", {"delay_s": events.delay_s, "copies": events.copies}, Trace())
+
+    def send(self, body: str) -> None:
+        """Put a message of somebody else's into the queue."""
+        region = self._region()
+        region.queues[EVENTS_QUEUE].send(body, region.now_s)
+        self._done(region, "send", {}, Trace())
 
     def limits(self, limits: Limits) -> None:
         region = self._region()

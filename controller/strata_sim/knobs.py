@@ -72,6 +72,13 @@ class Boots:
         return self.fates.pop(0) if self.fates else None
 
 
+class Events(msgspec.Struct, forbid_unknown_fields=True):
+    """How EventBridge delivers to the queue: so late, and so many times (0: not at all)."""
+
+    delay_s: float = 0.3
+    copies: int = 1
+
+
 @dataclass(slots=True)
 class Knobs:
     delays: Delays = field(default_factory=Delays)
@@ -79,3 +86,4 @@ class Knobs:
     limits: Limits = field(default_factory=Limits)
     capacity: Capacity = field(default_factory=Capacity)
     boots: Boots = field(default_factory=Boots)
+    events: Events = field(default_factory=Events)

@@ -74,6 +74,7 @@ class Birth:
     user_data: str
     shutdown_behavior: str
     metadata_options: Mapping[str, str | int]
+    spot_request_id: str = ""
 
 
 @dataclass(slots=True)
@@ -89,6 +90,7 @@ class View:
     tags: Mapping[str, str]
     checks: tuple[Check, Check, Check] = ("initializing", "initializing", "initializing")
     impaired_since: datetime | None = None
+    marked: bool = False  # EC2 has given notice that it takes this spot machine back
     rendered: str = field(default="", compare=False)
     rendered_status: str = field(default="", compare=False)
 

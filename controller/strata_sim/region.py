@@ -13,6 +13,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from strata.clock import Clock
+from strata_sim import events
 from strata_sim.addresses import AddressBlock
 from strata_sim.buckets import Buckets
 from strata_sim.catalog import RegionSpec
@@ -20,11 +21,14 @@ from strata_sim.errors import Ec2Error
 from strata_sim.index import Index
 from strata_sim.knobs import Knobs
 from strata_sim.machines import HISTORY_S, Instance, Life, View
+from strata_sim.queue import Queue
 from strata_sim.telemetry import Telemetry
 from strata_sim.tokens import TokenLedger
 
 Step = Callable[["Region", Instance, float], None]
 _PUBLIC = "52.0.0.0/10"
+_WHATEVER_PLAN = -1
+EVENTS_QUEUE = "strata-events"  # where a rule sends all that EventBridge says of instances
 
 
 class Region:
@@ -45,6 +49,8 @@ class Region:
         self.lives: list[Life] = []
         self.tags: dict[str, dict[str, str]] = {}  # of resources that are not instances
         self.volumes: dict[str, Instance] = {}
+        self.spot: dict[str, Instance] = {}  # by the id of their spot request
+        self.queues = {EVENTS_QUEUE: Queue()}
         self.vpcs = {vpc.id: vpc for vpc in spec.vpcs}
         self.subnets = {subnet.id: subnet for subnet in spec.subnets}
         self.images = {image.id: image for image in spec.images}
@@ -55,6 +61,7 @@ class Region:
         self._clock = clock
         self._agenda: list[tuple[float, int, int, Instance, Step]] = []
         self._count = 0
+        self._told = 0
         self._changed: deque[tuple[float, Instance]] = deque()
 
     @property
@@ -80,7 +87,7 @@ class Region:
         now_s = self.now_s
         while self._agenda and self._agenda[0][0] <= now_s:
             at_s, _, plan, instance, step = heapq.heappop(self._agenda)
-            if plan == instance.plan:
+            if plan in {instance.plan, _WHATEVER_PLAN}:
                 self._measure(at_s)
                 step(self, instance, at_s)
         self._measure(now_s)
@@ -95,6 +102,10 @@ class Region:
         instance.plan += 1
         heapq.heappush(self._agenda, (at_s, self.next_seq(), instance.plan, instance, step))
 
+    def later(self, instance: Instance, at_s: float, step: Step) -> None:
+        """Let `step` happen at that time whatever is planned meanwhile; it looks for itself whether it still may."""
+        heapq.heappush(self._agenda, (at_s, self.next_seq(), _WHATEVER_PLAN, instance, step))
+
     def unplan(self, instance: Instance) -> None:
         instance.plan += 1
 
@@ -105,6 +116,9 @@ class Region:
         self.lives.append(instance.life)
         self.index.add(instance)
         self._changed.append((instance.view.at_s, instance))
+        if instance.birth.spot_request_id:
+            self.spot[instance.birth.spot_request_id] = instance
+        self._tell_state(instance)
 
     def change(self, instance: Instance, at_s: float, **fields: Any) -> None:  # noqa: ANN401 - a view's fields
         """Give the instance a new view."""
@@ -114,6 +128,21 @@ class Region:
         self._changed.append((at_s, instance))
         if (running := instance.view.state == "running") != (old.state == "running"):
             self.telemetry.note_run(instance.id, self.wall_s(at_s), running=running)
+        if instance.view.state != old.state:
+            self._tell_state(instance)
+
+    def tell(self, body: str, at_s: float) -> None:
+        """Hand an event to the queue, as the knobs have it: late, several times, or not at all."""
+        for _ in range(self.knobs.events.copies):
+            self.queues[EVENTS_QUEUE].send(body, at_s + self.knobs.events.delay_s)
+
+    def event_place(self) -> events.Place:
+        self._told += 1
+        return events.Place(self.account_id, self.spec.name, self.now(), self._told)
+
+    def _tell_state(self, instance: Instance) -> None:
+        body = events.state_change(self.event_place(), instance.id, instance.view.state)
+        self.tell(body, instance.view.at_s)
 
     def forget(self, instance: Instance) -> None:
         """EC2 shows a terminated machine for about an hour. Its token is remembered for longer."""
@@ -122,6 +151,8 @@ class Region:
         for volume in instance.birth.volumes:
             self.volumes.pop(volume.volume_id, None)
             self.tags.pop(volume.volume_id, None)
+        self.spot.pop(instance.birth.spot_request_id, None)
+        self.tags.pop(instance.birth.spot_request_id, None)
         self.index.remove(instance)
         self.telemetry.forget(instance.id)
 

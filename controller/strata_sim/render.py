@@ -12,6 +12,7 @@ from strata_sim.machines import STATE_CODES, Check, Instance, Seen, View
 from strata_sim.paging import Page
 from strata_sim.power import StateChange
 from strata_sim.run import Reservation
+from strata_sim.spot import SpotRequest
 from strata_sim.tagging import TagRow
 
 _EC2 = "http://ec2.amazonaws.com/doc/2016-11-15/"
@@ -103,6 +104,24 @@ def vpcs(page: Page[VpcSpec]) -> str:
         for vpc in page.rows
     )
     return f"<vpcSet>{items}</vpcSet>{_next(page.next_token)}"
+
+
+def spot_requests(page: Page[SpotRequest]) -> str:
+    items = "".join(_spot_request(row) for row in page.rows)
+    return f"<spotInstanceRequestSet>{items}</spotInstanceRequestSet>{_next(page.next_token)}"
+
+
+def _spot_request(row: SpotRequest) -> str:
+    birth = row.instance.birth
+    return (
+        f"<item><spotInstanceRequestId>{birth.spot_request_id}</spotInstanceRequestId><spotPrice>0.042000</spotPrice>"
+        f"<type>one-time</type><state>{row.state}</state><status><code>{row.status_code}</code>"
+        f"<updateTime>{stamp(row.view.launched_at)}</updateTime><message>{row.status_code}</message></status>"
+        f"<instanceId>{birth.instance_id}</instanceId><createTime>{stamp(row.view.launched_at)}</createTime>"
+        f"<productDescription>Linux/UNIX</productDescription>{_tags(row.tags)}"
+        f"<launchedAvailabilityZone>{birth.zone}</launchedAvailabilityZone>"
+        f"<instanceInterruptionBehavior>terminate</instanceInterruptionBehavior></item>"
+    )
 
 
 def identity(one: Identity, request_id: str) -> str:

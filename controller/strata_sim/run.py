@@ -127,6 +127,8 @@ def _make(region: Region, params: Params, wish: Wish, reservation_id: str, index
     elif fate is not None:
         instance.fate = fate
     region.add(instance)
+    if birth.spot_request_id:
+        region.tags[birth.spot_request_id] = dict(wish.spot_request_tags)
     if wish.volume_tags:
         region.tags.update((volume.volume_id, dict(wish.volume_tags)) for volume in birth.volumes)
     boot(region, instance, region.now_s)
@@ -134,8 +136,9 @@ def _make(region: Region, params: Params, wish: Wish, reservation_id: str, index
 
 
 def _birth(region: Region, params: Params, wish: Wish, reservation_id: str, index: int) -> Birth:
+    seq = region.next_seq()
     return Birth(
-        seq=region.next_seq(),
+        seq=seq,
         instance_id=region.new_id("i"),
         reservation_id=reservation_id,
         client_token=params.get("ClientToken", ""),
@@ -159,6 +162,7 @@ def _birth(region: Region, params: Params, wish: Wish, reservation_id: str, inde
         user_data=params.get("UserData", ""),
         shutdown_behavior=params.get("InstanceInitiatedShutdownBehavior", "stop"),
         metadata_options=wish.metadata_options,
+        spot_request_id=f"sir-{seq:08x}" if wish.market == "spot" else "",
     )
 
 

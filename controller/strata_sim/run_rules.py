@@ -37,6 +37,7 @@ class Wish:
     metadata_options: dict[str, str | int]
     instance_tags: dict[str, str]
     volume_tags: dict[str, str]
+    spot_request_tags: dict[str, str]
 
 
 def check_counts(params: Params) -> None:
@@ -84,17 +85,20 @@ def wish_of(region: Region, params: Params, subnet: SubnetSpec) -> Wish:
     _check_volumes(params, image)
     _check_user_data(params.get("UserData", ""))
     _check_shutdown(params)
-    tags = _tags(params)
+    market, tags = _market(params), _tags(params)
+    if market != "spot" and "spot-instances-request" in tags:
+        raise _not_taggable("spot-instances-request")
     return Wish(
         image=image,
         type=kind,
         subnet=subnet,
         group_ids=_groups(region, params, subnet),
         profile_arn=_profile(region, params),
-        market=_market(params),
+        market=market,
         metadata_options=_metadata_options(params),
         instance_tags=tags.get("instance", {}),
         volume_tags=tags.get("volume", {}),
+        spot_request_tags=tags.get("spot-instances-request", {}),
     )
 
 
@@ -203,6 +207,11 @@ def _market(params: Params) -> Literal["on-demand", "spot"]:
         return "on-demand"
     if options.get("MarketType") != "spot":
         raise invalid_value("InstanceMarketOptions.MarketType", options.get("MarketType"))
+    spot = options.get("SpotOptions", {})
+    if spot.get("SpotInstanceType", "one-time") != "one-time":
+        raise Ec2Error("UnsupportedOperation", "Persistent spot requests are not simulated")
+    if spot.get("InstanceInterruptionBehavior", "terminate") != "terminate":
+        raise Ec2Error("InvalidParameterCombination", "One-time spot requests can only be interrupted by termination")
     return "spot"
 
 
@@ -223,14 +232,16 @@ def _metadata_options(params: Params) -> dict[str, str | int]:
     return defaults | asked
 
 
+def _not_taggable(kind: str) -> Ec2Error:
+    return Ec2Error("InvalidParameterValue", f"'{kind}' is not a valid taggable resource type for this operation.")
+
+
 def _tags(params: Params) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for one in params.get("TagSpecifications", ()):
         kind = one.get("ResourceType", "")
         if kind not in _TAGGED:
-            raise Ec2Error(
-                "InvalidParameterValue", f"'{kind}' is not a valid taggable resource type for this operation."
-            )
+            raise _not_taggable(kind)
         if kind in found:
             raise Ec2Error("InvalidParameterValue", f"Two tag specifications for the resource type '{kind}'")
         found[kind] = tags_of(one.get("Tags", ()))

@@ -163,3 +163,17 @@ DESCRIBE_IMAGES = Struct(
 GET_PARAMETERS = Struct(_same(Names=Many(STRING), WithDecryption=BOOLEAN), required=("Names",))
 GET_PARAMETER = Struct(_same(Name=STRING, WithDecryption=BOOLEAN), required=("Name",))
 GET_CALLER_IDENTITY = Struct({})
+DESCRIBE_SPOT_INSTANCE_REQUESTS = Struct(
+    _DRY | _FILTERS | _PAGES | {"SpotInstanceRequestIds": ("SpotInstanceRequestId", Many(STRING))}
+)
+_QUEUE = _same(QueueUrl=STRING)
+_RECEIPT = _same(ReceiptHandle=STRING)
+RECEIVE_MESSAGE = Struct(
+    _QUEUE | _same(MaxNumberOfMessages=INTEGER, WaitTimeSeconds=INTEGER, VisibilityTimeout=INTEGER),
+    required=("QueueUrl",),
+)
+DELETE_MESSAGE = Struct(_QUEUE | _RECEIPT, required=("QueueUrl", "ReceiptHandle"))
+DELETE_MESSAGE_BATCH = Struct(
+    _QUEUE | _same(Entries=Many(Struct(_same(Id=STRING) | _RECEIPT, required=("Id", "ReceiptHandle")))),
+    required=("QueueUrl", "Entries"),
+)

@@ -68,8 +68,9 @@ def begin_stop(region: Region, instance: Instance, code: str) -> None:
     region.plan(instance, now_s + region.knobs.delays.stopping_s, _stopped)
 
 
-def begin_end(region: Region, instance: Instance, code: str, by: str) -> None:
-    now_s = region.now_s
+def begin_end(region: Region, instance: Instance, code: str, by: str, at_s: float | None = None) -> None:
+    """`at_s`: when it was due, for an end that nobody asked for just now."""
+    now_s = region.now_s if at_s is None else at_s
     reason = reason_of(code, region.now())
     instance.life.ended_at_s, instance.life.ended_by = now_s, by
     region.change(instance, now_s, state="shutting-down", reason=reason, checks=_NOT_APPLICABLE, impaired_since=None)

@@ -12,7 +12,15 @@ from strata_sim.shapes import Params
 from strata_sim.tag_rules import require_room, tags_of
 
 _MAX_RESOURCES = 1000
-_TYPES = {"i": "instance", "vol": "volume", "subnet": "subnet", "vpc": "vpc", "ami": "image", "sg": "security-group"}
+_TYPES = {
+    "i": "instance",
+    "vol": "volume",
+    "subnet": "subnet",
+    "vpc": "vpc",
+    "ami": "image",
+    "sg": "security-group",
+    "sir": "spot-instances-request",
+}
 _CODES = {
     "i": "InvalidInstanceID",
     "vol": "InvalidVolume",
@@ -20,6 +28,7 @@ _CODES = {
     "vpc": "InvalidVpcID",
     "ami": "InvalidAMIID",
     "sg": "InvalidGroup",
+    "sir": "InvalidSpotInstanceRequestID",
 }
 
 
@@ -83,7 +92,7 @@ def _present(region: Region, params: Params) -> dict[str, Mapping[str, str]]:
 
 
 def _require_other(region: Region, resource: str) -> None:
-    known = (region.volumes, region.subnets, region.images, region.spec.security_groups, region.vpcs)
+    known = (region.volumes, region.subnets, region.images, region.spec.security_groups, region.vpcs, region.spot)
     if any(resource in group for group in known):
         return
     prefix = resource.partition("-")[0]

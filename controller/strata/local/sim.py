@@ -141,6 +141,17 @@ def start(fate: Fate, targets: tuple[str, ...], count: int) -> None:
     fate.befall("start", targets, count, "started")
 
 
+@sim.command("interrupt", cls=Command)
+@_targets
+@_count
+@click.option("--rebalance", is_flag=True, help="Only say that an interruption is likelier than usual.")
+@_pass_fate
+def interrupt(fate: Fate, targets: tuple[str, ...], count: int, *, rebalance: bool) -> None:
+    """Let EC2 take spot machines back: the notice comes now, their end two minutes later."""
+    done = "is recommended to be replaced" if rebalance else "has two minutes left"
+    fate.befall("interrupt", targets, count, done, rebalance=rebalance)
+
+
 @sim.command("impair", cls=Command)
 @_targets
 @_count
