@@ -14,6 +14,11 @@ CONVERGING = "Converging"  # work is under way
 IMAGE_NOT_FOUND = "ImageNotFound"  # the AMI or the SSM parameter does not exist
 TEMPLATE_INCOMPLETE = "TemplateIncomplete"  # neither layer nor stack says a field that a launch needs
 SCHEDULE_INVALID = "ScheduleInvalid"  # a window of the schedule cannot be judged on this host; the number stays
+LOAD_HIGH = "LoadHigh"  # the load added instances; the message has the sample
+LOAD_LOW = "LoadLow"  # the load removed instances; the message has the sample
+SIGNALS_KNOWN = "SignalsKnown"  # every signal that the load rules need is read
+SCALING_LIMITED = "ScalingLimited"  # the load asks for more machines than max
+SCALE_IN_HELD = "ScaleInHeld"  # the machines that would be left would soon be too few
 STACK_NOT_FOUND = "StackNotFound"  # the namespace's Stack does not exist
 LAYER_NOT_FOUND = "LayerNotFound"  # the Instance's first layer does not exist
 TOO_MANY_UNHEALTHY = "TooManyUnhealthy"  # the breaker is open: machines that run are not destroyed
@@ -42,6 +47,15 @@ HEALING = "Healing"  # a failed machine is being replaced or restarted
 TERMINATING = "Terminating"  # the machine is being ended
 TERMINATION_PROTECTED = "TerminationProtected"  # disableApiTermination is set on the machine
 UNKNOWN = "Unknown"  # EC2 could not be read; nothing is decided
+
+# Signals
+NOT_READ_YET = "NotReadYet"  # not read since this daemon leads
+STALE = "Stale"  # the newest number is too old
+NO_POINTS = "NoNumbers"  # the source has no number of it
+NO_MEMBERS = "NoMembers"  # no member is online for long enough to be averaged over
+TOO_FEW_REPORT = "TooFewReport"  # less than half of the members have a number
+INSUFFICIENT_DATA = "InsufficientData"  # CloudWatch says so of the alarm
+ALARM_NOT_FOUND = "AlarmNotFound"  # CloudWatch has no alarm of this name
 
 # Cluster
 ORPHANS_HELD = "OrphansHeld"  # machines nobody accounts for wait for a person

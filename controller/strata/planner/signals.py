@@ -1,0 +1,74 @@
+"""What a signal's history is good for: whether it is fresh, and whether it fills a window without a gap."""
+
+from datetime import datetime, timedelta
+
+from strata.planner.facts import Alarm, Known, Series, SignalFact, Unknown
+from strata.resources import reasons
+from strata.resources.signal import Point
+
+_BASIC_PERIOD_S = 300  # CloudWatch's points of such periods come minutes late
+_LATE_S, _BASIC_LATE_S = 60, 300
+_ALARM_AGE = timedelta(minutes=3)  # alarms are read once a minute
+_SKEW = timedelta(minutes=2)  # a source's clock may be so much ahead of ours
+_MIN_PERIODS = 2
+_GAP_PERIODS = 1.5  # from one point to the next: more, and one is missing
+
+
+def fresh(fact: SignalFact, now: datetime) -> SignalFact:
+    """The fact, or Unknown if it is too old, or of a time that has not come."""
+    if isinstance(fact, Unknown):
+        return fact
+    return (
+        _fresh_alarm(fact, fact.value, now) if isinstance(fact.value, Alarm) else _fresh_series(fact, fact.value, now)
+    )
+
+
+def _fresh_alarm(fact: SignalFact, alarm: Alarm, now: datetime) -> SignalFact:
+    if now - alarm.read_at > _ALARM_AGE:
+        return Unknown(reasons.STALE, f"not read since {_at(alarm.read_at)}")
+    if alarm.state.value == "INSUFFICIENT_DATA":
+        return Unknown(reasons.INSUFFICIENT_DATA, "the alarm has insufficient data")
+    return fact
+
+
+def _fresh_series(fact: SignalFact, series: Series, now: datetime) -> SignalFact:
+    if not series.points:
+        return Unknown(reasons.NO_POINTS, "the source has no numbers")
+    newest = series.points[-1].at
+    if now - newest > stale_after(series.period_s):
+        return Unknown(reasons.STALE, f"the newest number is of {_at(newest)}")
+    if newest - now > _SKEW + timedelta(seconds=series.period_s):
+        return Unknown(reasons.STALE, "the newest number is of the future: a clock is wrong")
+    return fact
+
+
+def stale_after(period_s: int) -> timedelta:
+    """How old the newest point may be: two periods, and what its source may be late."""
+    late_s = _LATE_S if period_s < _BASIC_PERIOD_S else _BASIC_LATE_S
+    return timedelta(seconds=2 * period_s + late_s)
+
+
+def span_of(period_s: int, wanted: timedelta) -> timedelta:
+    """How long a window of such points is: `wanted`, rounded up to whole periods, two at least."""
+    period = timedelta(seconds=period_s)
+    return max(_MIN_PERIODS, -(-wanted // period)) * period
+
+
+def window(series: Series, wanted: timedelta, after: datetime | None) -> tuple[Point, ...]:
+    """The points of the newest window of this span; () if it lacks one, or begins before `after`."""
+    points = series.points
+    newest = points[-1].at
+    begins = newest - span_of(series.period_s, wanted)
+    if after is not None and begins < after:
+        return ()
+    slack = timedelta(seconds=_GAP_PERIODS * series.period_s)
+    first, later = len(points) - 1, newest
+    while first and (at := points[first - 1].at) > begins:
+        if later - at > slack:
+            return ()
+        first, later = first - 1, at
+    return points[first:] if later - begins <= slack else ()
+
+
+def _at(time: datetime) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
