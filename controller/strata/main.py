@@ -108,6 +108,13 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--log-format", type=click.Choice(["auto", "json", "console"]), default="auto", show_default=True)
 @click.option("--log-level", type=click.Choice(LEVELS), default="info", show_default=True)
 @click.option("--poll-interval", type=click.FloatRange(min=0.2), default=5.0, show_default=True, help="Seconds.")
+@click.option(
+    "--sweep-interval",
+    type=click.FloatRange(min=5),
+    default=600.0,
+    show_default=True,
+    help="Seconds between full reads of all machines.",
+)
 @click.option("--lease-ttl", type=click.FloatRange(min=3), default=15.0, show_default=True, help="Seconds.")
 @click.option("--exit-with-parent", is_flag=True, help="End when standard input is closed.")
 def server(
@@ -125,6 +132,7 @@ def server(
     log_format: LogFormat,
     log_level: str,
     poll_interval: float,
+    sweep_interval: float,
     lease_ttl: float,
     exit_with_parent: bool,
 ) -> None:
@@ -151,6 +159,7 @@ def server(
             controller=ControllerSettings(
                 endpoints=endpoints,
                 poll_interval_s=poll_interval,
+                sweep_interval_s=sweep_interval,
                 lease_ttl_s=lease_ttl,
                 act_margin_s=min(_ACT_MARGIN_S, lease_ttl / 3),
             ),

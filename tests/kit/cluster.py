@@ -26,6 +26,11 @@ _ENVIRONMENT = {
 }
 
 
+def environment() -> dict[str, str]:
+    """Ours, with credentials that only the simulator takes."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "STRATA_"))} | _ENVIRONMENT
+
+
 @dataclass(slots=True)
 class Process:
     """One of our programs; its output goes to a log file."""
@@ -35,10 +40,9 @@ class Process:
     running: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "STRATA_"))} | _ENVIRONMENT
         with self.log.open("ab") as log:
             self.running = subprocess.Popen(
-                self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment
+                self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment()
             )
 
     def end(self, number: signal.Signals = signal.SIGKILL) -> None:
