@@ -139,7 +139,8 @@ def _failures(said: Mapping[str, Any]) -> Failures:
 
 
 def fact(name: str, said: Mapping[str, Any] | None) -> MachineFact:
-    """What EC2 says of its machine. `machine`: a state, absent, unknown; `checks`; `impaired for`; `starting for`."""
+    """What EC2 says of its machine. `machine`: a state, absent, unknown; `checks`; `impaired for`; `starting for`;
+    `started again`: since the status was written."""
     said = said or {}
     state = said.get("machine", "running")
     if state == "absent":
@@ -153,7 +154,7 @@ def fact(name: str, said: Mapping[str, Any] | None) -> MachineFact:
         zone=said.get("zone", ""),
         subnet_id="",
         image_id="ami-1",
-        launched_at=LONG_AGO,
+        launched_at=NOW if said.get("started again") else LONG_AGO,
         tags=said.get("tags", {}),
     )
     impaired = ago(said["impaired for"]) if "impaired for" in said else None
@@ -214,6 +215,7 @@ def instance_snapshot(case: Case) -> InstanceSnapshot:
         launch=_launch(one, said) if one.status.launch else None,
         fact=fact(name, said),
         paused=bool(case.get("paused")),
+        shielded=bool(case.get("protected")),
     )
 
 

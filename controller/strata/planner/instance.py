@@ -8,7 +8,8 @@ The edges, each with what proves it:
     machine assigned            -> pending -> booting (running) -> online (both status checks passed)
     shutting-down, terminated   -> gone: launch anew, whoever ended it
     absent (proved)             -> gone: likewise
-    stopped, not asked for      -> terminate, then gone; or start it, where healing restarts
+    stopped, not asked for      -> terminate, then gone; or start it, once, where healing restarts
+    stopped by us               -> start it, once it is to run
     marked by the Layer pass    -> terminate (or stop and start) that very machine
     deleted                     -> terminate, wait for terminated, let the object go
     unknown                     -> wait
@@ -23,12 +24,15 @@ import msgspec
 
 from strata.planner.backoff import failed_again, retry_at
 from strata.planner.conditions import no, unknown
-from strata.planner.facts import Absent, Note, Observed, Unknown
+from strata.planner.facts import Absent, Known, Note, Observed, Unknown
+from strata.planner.health import holds
 from strata.planner.instance_status import (
     InstanceSnapshot,
     has_machine,
+    held_back,
     keep_capacity,
     next_status,
+    not_ahead,
     observed_status,
     phase_of,
 )
@@ -88,9 +92,29 @@ def wants_machine(instance: Instance) -> bool:
 
 def plan_instance(snapshot: InstanceSnapshot, policy: Policy) -> InstancePlan:
     """Plan one slot. Total; changes nothing in EC2 while the stack is paused or over Unknown."""
+    snapshot = replace(snapshot, instance=not_ahead(snapshot.instance, snapshot.now))
     plan = _plan(snapshot, policy)
-    abandoned = snapshot.owner_gone and not snapshot.instance.metadata.deleting
-    return replace(plan, action=None) if snapshot.paused else replace(plan, delete=abandoned)
+    if snapshot.paused:
+        return _paused(snapshot, policy, plan)
+    return replace(plan, delete=snapshot.owner_gone and not snapshot.instance.metadata.deleting)
+
+
+def _paused(snapshot: InstanceSnapshot, policy: Policy, plan: InstancePlan) -> InstancePlan:
+    """What a paused stack makes of a plan: what is seen is said, nothing is done, nor said to be under way."""
+    action, instance, status = plan.action, snapshot.instance, plan.status
+    if action is not None and action.verb != "tag" and isinstance(snapshot.fact, Known):
+        status = held_back(
+            _seen(snapshot, policy, snapshot.fact.value), snapshot, f"no {action.verb}: {action.message}"
+        )
+    elif not plan.finished and wants_machine(msgspec.structs.replace(instance, status=status)):
+        status = held_back(status, snapshot, "no machine is launched")
+    return replace(plan, action=None, status=status)
+
+
+def _seen(snapshot: InstanceSnapshot, policy: Policy, observed: Observed) -> InstanceStatus:
+    if observed.machine.state in {"stopping", "stopped"}:
+        return observed_status(snapshot, observed, _phase_of_stopped(observed))
+    return _alive(snapshot, policy, observed).status
 
 
 def _plan(snapshot: InstanceSnapshot, policy: Policy) -> InstancePlan:
@@ -193,6 +217,7 @@ def _gone(snapshot: InstanceSnapshot, policy: Policy, why: str) -> InstancePlan:
         status,
         launch=None,
         ec2=None,
+        heal=status.heal if instance.spec.power == "running" else None,  # nobody waits for it to be online
         online_since=None,
         restarted="",
         stopped_as_wanted=False,
@@ -212,30 +237,32 @@ def _failures_after_loss(snapshot: InstanceSnapshot, policy: Policy, reason: str
 
 
 def _stopped(snapshot: InstanceSnapshot, observed: Observed) -> InstancePlan:
-    """Asked for: stay. Asked to run again, or restarted by healing: start. Behind our back: end it, if healing may."""
+    """Asked for: stay. Asked to run again, or stopped by us to be restarted: start. Else as healing says."""
     instance, machine = snapshot.instance, observed.machine
-    stopped = machine.state == "stopped"
-    phase = Phase.STOPPED if stopped else Phase.STOPPING
+    status = observed_status(snapshot, observed, _phase_of_stopped(observed))
     if instance.spec.power == "stopped":
-        status = msgspec.structs.replace(observed_status(snapshot, observed, phase), stopped_as_wanted=True)
+        return InstancePlan(
+            status=msgspec.structs.replace(status, stopped_as_wanted=True, heal=None, online_since=None)
+        )
+    if machine.state == "stopping":
         return InstancePlan(status=status)
-    if not stopped:
-        return InstancePlan(status=observed_status(snapshot, observed, phase))
-    ours = instance.status.stopped_as_wanted or instance.status.restarted == machine.instance_id
-    if ours and not _marked_for_replacement(instance, machine):
+    if status.stopped_as_wanted and not _marked_for_replacement(instance, machine):
         action = Action("start", machine.instance_id, reasons.LAUNCHING, "starts the stopped machine again")
-        return InstancePlan(status=observed_status(snapshot, observed, phase), action=action)
-    return _stopped_externally(snapshot, observed)
+        return InstancePlan(status=status, action=action)
+    return _stopped_externally(snapshot, observed, status)
 
 
-def _stopped_externally(snapshot: InstanceSnapshot, observed: Observed) -> InstancePlan:
+def _phase_of_stopped(observed: Observed) -> Phase:
+    return Phase.STOPPED if observed.machine.state == "stopped" else Phase.STOPPING
+
+
+def _stopped_externally(snapshot: InstanceSnapshot, observed: Observed, status: InstanceStatus) -> InstancePlan:
     machine, layer = observed.machine, snapshot.layer
     message = f"{machine.instance_id} stopped: {machine.state_reason or 'nobody here asked for it'}"
-    status = observed_status(snapshot, observed, Phase.STOPPED)
     if layer is None or not layer.spec.healing.enabled:
         return InstancePlan(status=status)
     if layer.spec.healing.action == "restart" and status.restarted != machine.instance_id:
-        status = msgspec.structs.replace(status, restarted=machine.instance_id)
+        status = _restarting(snapshot, status, machine, reasons.STOPPED_EXTERNALLY, message)
         action = Action("start", machine.instance_id, reasons.STOPPED_EXTERNALLY, message)
     else:
         # Marked as ours, so that its end is not told as somebody else's doing; it stopped, so no budget is used up.
@@ -251,6 +278,19 @@ def _stopped_externally(snapshot: InstanceSnapshot, observed: Observed) -> Insta
     return InstancePlan(status=status, action=action)
 
 
+def _restarting(
+    snapshot: InstanceSnapshot, status: InstanceStatus, machine: Machine, reason: str, message: str
+) -> InstanceStatus:
+    """The status of a slot whose machine healing restarts: a failure, and the only restart until the machine has been
+    online for long. The stop is ours, until a start of the machine is seen."""
+    failures = status.failures
+    if status.restarted != machine.instance_id:  # else it is said already, and not yet done
+        failures = failed_again(failures, snapshot.now, reason, message)
+    return msgspec.structs.replace(
+        status, restarted=machine.instance_id, stopped_as_wanted=True, online_since=None, failures=failures
+    )
+
+
 def _marked_for_replacement(instance: Instance, machine: Machine) -> bool:
     heal = instance.status.heal
     return heal is not None and heal.instance_id == machine.instance_id and heal.action == "replace"
@@ -258,35 +298,36 @@ def _marked_for_replacement(instance: Instance, machine: Machine) -> bool:
 
 def _running(snapshot: InstanceSnapshot, policy: Policy, observed: Observed) -> InstancePlan:
     """Pending or running."""
-    instance, machine = snapshot.instance, observed.machine
-    heal = instance.status.heal
-    if heal is not None and heal.instance_id == machine.instance_id:
-        healing = _heal(snapshot, observed)
-        if healing is not None:
-            return healing
-    if instance.spec.power == "stopped" and machine.state == "running":
-        action = Action("stop", machine.instance_id, reasons.NOT_RUNNING, "spec.power is stopped")
-        status = msgspec.structs.replace(observed_status(snapshot, observed, Phase.STOPPING), stopped_as_wanted=True)
-        return InstancePlan(status=status, action=action)
-    return _alive(snapshot, policy, observed)
+    machine = observed.machine
+    if snapshot.instance.spec.power == "running":
+        return _heal(snapshot, observed) or _alive(snapshot, policy, observed)
+    if machine.state == "pending":  # EC2 stops what runs
+        return _alive(snapshot, policy, observed)
+    action = Action("stop", machine.instance_id, reasons.NOT_RUNNING, "spec.power is stopped")
+    status = observed_status(snapshot, observed, Phase.STOPPING)
+    return InstancePlan(
+        status=msgspec.structs.replace(status, stopped_as_wanted=True, online_since=None), action=action
+    )
 
 
 def _heal(snapshot: InstanceSnapshot, observed: Observed) -> InstancePlan | None:
-    """Carry out the Layer pass's mark. None: this machine was restarted, and now has its time to come online; or it
-    works again: a proof counts when it is used, and not after the outage that kept us from using it."""
-    heal, machine = snapshot.instance.status.heal, observed.machine
-    if machine.state == "running" and observed.checks in {"ok", None}:  # well, or not read yet: no proof now
+    """Carry out the Layer pass's mark. None: there is none for this machine, or it may not be used now. A mark counts
+    as long as its proof does: not after an outage that kept us from using it, nor once healing is off or the layer
+    Protected."""
+    heal, machine, layer = snapshot.instance.status.heal, observed.machine, snapshot.layer
+    if heal is None or layer is None or not layer.spec.healing.enabled or snapshot.shielded:
         return None
-    if heal is None or heal.reason == reasons.STOPPED_EXTERNALLY:  # it was marked as stopped, and runs
+    if heal.reason == reasons.STOPPED_EXTERNALLY:  # it was marked as stopped, and runs
         return None
-    if heal.action == "restart" and snapshot.instance.status.restarted == machine.instance_id:
+    if not holds(heal, observed, layer.spec.healing, snapshot.now):
         return None
     if heal.action == "replace":
         action = Action("terminate", machine.instance_id, heal.reason, heal.message)
         return InstancePlan(status=observed_status(snapshot, observed, Phase.SHUTTING_DOWN), action=action)
-    status = msgspec.structs.replace(
-        observed_status(snapshot, observed, Phase.STOPPING), restarted=machine.instance_id, online_since=None
-    )
+    status = observed_status(snapshot, observed, Phase.STOPPING)
+    if status.restarted == machine.instance_id and not status.stopped_as_wanted:
+        return None  # it was restarted, and now has its time to come online
+    status = _restarting(snapshot, status, machine, heal.reason, heal.message)
     return InstancePlan(status=status, action=Action("stop", machine.instance_id, heal.reason, heal.message))
 
 
@@ -304,6 +345,7 @@ def _alive(snapshot: InstanceSnapshot, policy: Policy, observed: Observed) -> In
             online_since=since,
             heal=None,
             restarted="" if forgiven else status.restarted,
+            stopped_as_wanted=status.stopped_as_wanted and not forgiven,
             failures=None if forgiven else status.failures,
         )
     action = _tagging(snapshot, observed)

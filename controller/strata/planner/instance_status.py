@@ -11,6 +11,7 @@ from strata.resources import reasons
 from strata.resources.instance import Ec2Status, Instance, InstanceStatus, LaunchRef, Phase
 from strata.resources.launch import Launch
 from strata.resources.layer import Layer
+from strata.resources.machine import Machine
 from strata.resources.meta import find_condition
 from strata.resources.stack import Stack
 
@@ -18,8 +19,8 @@ from strata.resources.stack import Stack
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstanceSnapshot:
     """`launch` is the record that status.launch names, if the cache has it. `fact` is about `assigned(...)`, or where
-    the record is lost about its launch's tag. `paused`: nothing may be changed in EC2. `owner_gone`: the layer that
-    made this slot is no more, for certain."""
+    the record is lost about its launch's tag. `paused`: nothing may be changed in EC2. `shielded`: the breaker of one
+    of the slot's layers is, or may be, open. `owner_gone`: the layer that made this slot is no more, for certain."""
 
     now: datetime
     instance: Instance
@@ -28,6 +29,7 @@ class InstanceSnapshot:
     launch: Launch | None
     fact: MachineFact
     paused: bool = False
+    shielded: bool = False
     owner_gone: bool = False
 
 
@@ -72,9 +74,18 @@ def observed_status(snapshot: InstanceSnapshot, observed: Observed, phase: Phase
         launched_at=machine.launched_at,
     )
     template = snapshot.launch.spec.template if snapshot.launch else snapshot.instance.status.template
-    base = msgspec.structs.replace(snapshot.instance.status, ec2=ec2, template=template)
+    before = snapshot.instance.status
+    wanted_stop = before.stopped_as_wanted and not _started_since(before.ec2, machine)
+    base = msgspec.structs.replace(before, ec2=ec2, template=template, stopped_as_wanted=wanted_stop)
     healthy = _healthy(phase, observed)
     return next_status(snapshot, phase=phase, base=base, launched=has_machine(ec2), healthy=healthy)
+
+
+def _started_since(before: Ec2Status | None, machine: Machine) -> bool:
+    """Whether the machine was started again since the status was written: each start moves its LaunchTime."""
+    if before is None or before.instance_id != machine.instance_id:
+        return False
+    return before.launched_at is not None and machine.launched_at > before.launched_at
 
 
 def phase_of(instance: Instance, observed: Observed) -> Phase:
@@ -118,6 +129,23 @@ def _missing_parents(snapshot: InstanceSnapshot) -> tuple[Verdict, ...]:
     return ()
 
 
+def not_ahead(instance: Instance, now: datetime) -> Instance:
+    """The slot without times that have not come yet. A clock that ran ahead wrote them; what waits from them on waits
+    from now on instead, so that it never waits longer than it is meant to."""
+    status = instance.status
+    failures, heal, leave, online_since = status.failures, status.heal, status.leave, status.online_since
+    if failures is not None and failures.last_at > now:
+        failures = msgspec.structs.replace(failures, last_at=now)
+    if heal is not None and heal.marked_at > now:
+        heal = msgspec.structs.replace(heal, marked_at=now)
+    if leave is not None and leave.marked_at > now:
+        leave = msgspec.structs.replace(leave, marked_at=now)
+    if online_since is not None and online_since > now:
+        online_since = now
+    status = msgspec.structs.replace(status, failures=failures, heal=heal, leave=leave, online_since=online_since)
+    return msgspec.structs.replace(instance, status=status)
+
+
 def keep_capacity(status: InstanceStatus, verdict: Verdict) -> Verdict:
     """A capacity error stays to be seen until a launch succeeds."""
     for condition in status.conditions:
@@ -141,7 +169,16 @@ def stalled(planned: InstanceStatus, snapshot: InstanceSnapshot, reason: str, me
     return msgspec.structs.replace(planned, conditions=(*planned.conditions, *extra))
 
 
+def held_back(planned: InstanceStatus, snapshot: InstanceSnapshot, what: str) -> InstanceStatus:
+    """The planned status where the stack's pause keeps something from being done."""
+    verdict = no("Ready", reasons.PAUSED, f"the stack is paused: {what}")
+    others = tuple(condition for condition in planned.conditions if condition.type != verdict.type)
+    generation = snapshot.instance.metadata.generation
+    extra = conditions(snapshot.instance.status.conditions, (verdict,), generation=generation, now=snapshot.now)
+    return msgspec.structs.replace(planned, conditions=(*others, *extra))
+
+
 def still_stalled(planned: InstanceStatus, snapshot: InstanceSnapshot) -> InstanceStatus:
-    """The planned status when its action was done a short while ago and is not repeated yet."""
+    """The planned status until it is known how its action goes."""
     old = find_condition(snapshot.instance.status.conditions, "Stalled")
     return planned if old is None else msgspec.structs.replace(planned, conditions=(*planned.conditions, old))

@@ -1,4 +1,10 @@
-"""The Instance pass: carries one slot's plan out on its own machine."""
+"""The Instance pass: carries one slot's plan out on its own machine.
+
+What is meant is written before it is done: who dies between the two leaves an order that was not carried out yet, and
+never a deed that looks as if somebody else had done it.
+"""
+
+import msgspec
 
 from strata.clock import Clock
 from strata.errors import CloudError, CloudErrorKind
@@ -57,13 +63,15 @@ class InstancePass:
         if plan.delete:
             await self._repository.commit([marked_deleted(stored, snapshot.now)])
             return None
-        error = None
-        status = plan.status
+        acts = plan.action is not None and plan.action.verb != "tag"
+        written = await self._write(stored, still_stalled(plan.status, snapshot) if acts else plan.status)
+        if written is not stored:
+            self._record(stored, plan)
         if plan.action is not None and isinstance(region, Region):
             status, error = await self._act(plan, plan.action, snapshot, region)
-        await self._report(stored, plan, status)
-        if error is not None:
-            raise error
+            await self._write(written, status)
+            if error is not None:
+                raise error
         return self._seconds_until(plan)
 
     def _observe(self, stored: Stored[Instance]) -> tuple[InstanceSnapshot, Region | Unknown]:
@@ -81,6 +89,7 @@ class InstancePass:
             launch=launch.object if launch else None,
             fact=fact_of(region, instance, launch.object if launch else None),
             paused=self._objects.paused(namespace),
+            shielded=any(self._objects.protected(namespace, name) for name in instance.spec.layers),
             owner_gone=self._owner_gone(instance),
         )
         return snapshot, region
@@ -114,7 +123,8 @@ class InstancePass:
             return self._refused(plan, snapshot, error), error
         self._accept(done, now_s)
         self._note_action(snapshot.instance, action)
-        self._count_heal(snapshot.instance, action)
+        if action.reason in _HEALS:  # it failed; nobody asked for its end, or its restart
+            self._count_heal(snapshot.instance, action.reason)
         return plan.status, None
 
     def _refused(self, plan: InstancePlan, snapshot: InstanceSnapshot, error: CloudError) -> InstanceStatus:
@@ -128,31 +138,31 @@ class InstancePass:
             recent = {d: at for d, at in self._accepted_s.items() if now_s - at < _REPEAT_AFTER_S}
             self._accepted_s = recent
 
-    async def _report(self, stored: Stored[Instance], plan: InstancePlan, status: InstanceStatus) -> None:
-        """Write the status once, and only if its meaning changed; then the events."""
+    async def _write(self, stored: Stored[Instance], status: InstanceStatus) -> Stored[Instance]:
+        """Write the status if its meaning changed; the object as it is then stored."""
         if status == stored.object.status:
-            return
-        await self._repository.commit([stored.write(with_status(stored.value, status))])
-        self._record(stored, plan)
+            return stored
+        value = with_status(stored.value, status)
+        revision = await self._repository.commit([stored.write(value)])
         for condition in status.conditions:
             if condition.type == "Stalled" and condition not in stored.object.status.conditions:
                 self._note(stored.object, Note(condition.reason, condition.message, warning=True))
+        return Stored(stored.key, value, revision, msgspec.structs.replace(stored.object, status=status))
 
     def _record(self, stored: Stored[Instance], plan: InstancePlan) -> None:
         for note in plan.notes:
             self._note(stored.object, note)
             if note.reason == reasons.TERMINATED_EXTERNALLY:
-                slot = stored.object
-                self._tally.heals[slot.metadata.namespace, slot.spec.layers[0], note.reason] += 1
+                self._count_heal(stored.object, note.reason)
 
     def _note_action(self, instance: Instance, action: Action) -> None:
         text = f"{action.verb} {action.instance_id}: {action.message}"
         self._note(instance, Note(action.reason, text, warning=action.reason in _HEALS))
 
-    def _count_heal(self, instance: Instance, action: Action) -> None:
-        """A machine ended or restarted because it failed, not because somebody asked for it."""
-        if action.reason in _HEALS:
-            self._tally.heals[instance.metadata.namespace, instance.spec.layers[0], action.reason] += 1
+    def _count_heal(self, instance: Instance, reason: str) -> None:
+        namespace, layer = instance.metadata.namespace, instance.spec.layers[0]
+        if self._objects.layer(namespace, layer) is not None:  # the series of one that is gone have ended
+            self._tally.heals[namespace, layer, reason] += 1
 
     def _note(self, instance: Instance, note: Note) -> None:
         key = ObjectKey(kinds.INSTANCE, instance.metadata.name, instance.metadata.namespace)

@@ -21,7 +21,6 @@ from strata.resources.codec import encode, with_status
 from strata.resources.instance import Instance, InstanceStatus
 from strata.resources.kinds import ObjectKey
 from strata.resources.layer import Layer, ResolvedImage
-from strata.resources.meta import is_true
 from strata.resources.stack import Stack
 from strata.store.port import ModRevisionIs
 from strata.store.repository import Repository, Write
@@ -110,10 +109,7 @@ class LayerPass:
     def _protected(self, namespace: str, members: list[Stored[Instance]]) -> frozenset[str]:
         """The members' other layers whose breaker is open."""
         others = {name for member in members for name in member.object.spec.layers[1:]}
-        layers = ((name, self._objects.layer(namespace, name)) for name in others)
-        return frozenset(
-            name for name, layer in layers if layer and is_true(layer.object.status.conditions, "Protected")
-        )
+        return frozenset(name for name in others if self._objects.protected(namespace, name))
 
     async def _commit(
         self, stored: Stored[Layer], stack: Stored[Stack] | None, members: list[Stored[Instance]], plan: LayerPlan

@@ -15,7 +15,7 @@ from strata.resources.instance import Instance, Phase
 from strata.resources.kinds import Kind, ObjectKey
 from strata.resources.launch import Launch, Member
 from strata.resources.layer import Layer
-from strata.resources.meta import FINALIZER, ObjectMeta, Record
+from strata.resources.meta import FINALIZER, ObjectMeta, Record, is_true
 from strata.resources.stack import Stack
 from strata.store.port import KeyValue
 from strata.store.repository import Write
@@ -111,6 +111,14 @@ class Objects:
         if stack is None:
             return self.unreadable_at(kinds.STACK.key(namespace))
         return stack.object.spec.paused
+
+    def protected(self, namespace: str, layer: str) -> bool:
+        """Whether the layer's breaker is open, so that no machine that runs may be destroyed. Nobody knows that of a
+        layer that cannot be read."""
+        stored = self.layer(namespace, layer)
+        if stored is None:
+            return self.unreadable_at(kinds.LAYER.key(layer, namespace))
+        return is_true(stored.object.status.conditions, "Protected")
 
     def unsettled(self, namespace: str) -> list[Stored[Instance]]:
         """The Instances with a launch whose machine is neither online nor stopped as wanted."""

@@ -89,8 +89,8 @@ class Failures(Record, frozen=True, kw_only=True):
 
 class InstanceStatus(Record, frozen=True, kw_only=True):
     """`attempt` counts launches, ever. `online_since` is since when the present machine is online. `restarted` is
-    the EC2 instance that healing has restarted once already. `stopped_as_wanted` tells a stop that spec.power asked
-    for from one behind our back."""
+    the EC2 instance that healing has restarted once already. `stopped_as_wanted` tells a stop that spec.power or
+    healing asked for from one behind our back; written before the stop, it holds until the machine starts again."""
 
     observed_generation: int = 0
     phase: Phase = Phase.REQUESTED
