@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from strata.planner.facts import Alarm, Known, Series, SignalFact, Unknown
+from strata.planner.facts import Alarm, Series, SignalFact, Unknown
 from strata.resources import reasons
 from strata.resources.signal import Point
 

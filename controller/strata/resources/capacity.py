@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from strata.resources.load import Load
 from strata.resources.meta import Record
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -33,3 +34,4 @@ class Capacity(Record, frozen=True, kw_only=True):
     min: int = 0
     max: int | None = None
     schedule: tuple[ScheduleWindow, ...] = ()
+    load: Load | None = None

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from strata.resources.capacity import Capacity
+from strata.resources.load import LoadStatus
 from strata.resources.meta import Condition, ObjectMeta, Record
 from strata.resources.stack import InstanceTemplate
 
@@ -63,6 +64,7 @@ class LayerStatus(Record, frozen=True, kw_only=True):
     because: tuple[Because, ...] = ()
     next_change: NextChange | None = None
     instances: dict[str, int] = msgspec.field(default_factory=dict)
+    load: LoadStatus = LoadStatus()
     image: ResolvedImage | None = None
     protected_below_since: datetime | None = None
     conditions: tuple[Condition, ...] = ()

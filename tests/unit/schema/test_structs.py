@@ -14,6 +14,7 @@ from strata.resources.schema.node import Node
 
 _PLAIN = {
     inspect.IntType: "integer",
+    inspect.FloatType: "number",
     inspect.StrType: "string",
     inspect.BoolType: "boolean",
     inspect.DateTimeType: "string",

@@ -12,6 +12,7 @@ from strata.errors import Cause
 from strata.resources.duration import parse_duration
 from strata.resources.kinds import INSTANCE, LAYER, STACK
 from strata.resources.schema.causes import show
+from strata.resources.schema.load_rules import judge_load
 from strata.resources.schema.schedule_rules import schedule_windows
 
 Document = Mapping[str, Any]
@@ -113,7 +114,7 @@ _EVERY_KIND: tuple[Rule, ...] = (_one_image_source, _user_data_size)
 _BY_PLURAL: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
     {
         STACK.plural: (_some_subnet, _place_is_fixed),
-        LAYER.plural: (_min_below_max, schedule_windows, _durations),
+        LAYER.plural: (_min_below_max, schedule_windows, judge_load, _durations),
         INSTANCE.plural: (_made_by_hand,),
     }
 )
