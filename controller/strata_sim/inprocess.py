@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from strata.cloud.error_table import cloud_error
 from strata.cloud.port import MAX_FILTER_VALUES, Filter, RunRequest
 from strata.errors import CloudError, CloudErrorKind
-from strata.resources.machine import CheckState, Image, Machine, MachineHealth, Subnet
+from strata.resources.machine import CheckState, Image, Machine, MachineHealth, SpotRequest, Subnet
 from strata_sim import actions
 from strata_sim.actions import Action
 from strata_sim.errors import Ec2Error, ReplyLostError, UnreachableError
@@ -59,6 +59,13 @@ class SimulatedCloud:
         for ids in _chunks(instance_ids, _STATUS_IDS):
             found.extend(await self._known_health(ids))
         return tuple(found)
+
+    async def describe_spot_requests(self, filters: Sequence[Filter]) -> tuple[SpotRequest, ...]:
+        rows = await self._all_pages(actions.DESCRIBE_SPOT_INSTANCE_REQUESTS, {"Filters": _filters(filters)})
+        return tuple(
+            SpotRequest(row.instance.birth.spot_request_id, row.instance.id, row.state, row.status_code, row.tags)
+            for row in rows
+        )
 
     async def run_instances(self, request: RunRequest) -> tuple[Machine, ...]:
         params = _run_params(request)

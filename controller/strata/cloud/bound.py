@@ -3,15 +3,18 @@
 With the credentials of another account every answer is complete, and empty: all machines would look lost.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
 from strata.cloud.port import Cloud, Filter, RunRequest
 from strata.errors import CloudError, CloudErrorKind
-from strata.resources.machine import Image, Machine, MachineHealth, Subnet
+from strata.resources.machine import Image, Machine, MachineHealth, SpotRequest, Subnet
 
 log = structlog.get_logger(__name__)
+
+_FRESH_S = 60.0  # credentials may be replaced under a running process
 
 Expect = Callable[[str], Awaitable[str]]  # (the account that is) -> the account that should be
 
@@ -23,10 +26,11 @@ class BoundCloud:
         """`expect` is asked after each answer of account(). It raises CloudError if it cannot know now."""
         self._cloud = cloud
         self._expect = expect
-        self._asked = False
+        self._asked_s: float | None = None
         self._wrong: CloudError | None = None
 
     async def account(self) -> str:
+        self._asked_s = asyncio.get_running_loop().time()
         account = await self._cloud.account()
         expected = await self._expect(account)
         if account == expected:
@@ -44,6 +48,9 @@ class BoundCloud:
 
     async def describe_health(self, instance_ids: Sequence[str]) -> tuple[MachineHealth, ...]:
         return await self._cloud.describe_health(instance_ids)
+
+    async def describe_spot_requests(self, filters: Sequence[Filter]) -> tuple[SpotRequest, ...]:
+        return await self._cloud.describe_spot_requests(filters)
 
     async def run_instances(self, request: RunRequest) -> tuple[Machine, ...]:
         await self._require()
@@ -79,14 +86,13 @@ class BoundCloud:
         return await self._cloud.describe_subnets(subnet_ids)
 
     async def _require(self) -> None:
-        """Raise if the account is known to be another. It is asked for once before the first change; that STS does
-        not answer keeps nothing from being healed: what it would tell is told by no other refusal of EC2's, but a
-        machine is only ever taken as absent with its word."""
-        if not self._asked:
-            self._asked = True
+        """Raise if the account is known to be another. That STS does not answer keeps nothing from being healed: a
+        launch into another account finds no subnet there, and absence is never believed without STS's word."""
+        now_s = asyncio.get_running_loop().time()
+        if self._asked_s is None or now_s - self._asked_s >= _FRESH_S:
             try:
                 await self.account()
             except CloudError as error:
-                log.info("account not known yet", error=str(error))
+                log.info("account not known", error=str(error))
         if self._wrong is not None:
             raise self._wrong

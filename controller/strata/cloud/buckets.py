@@ -46,6 +46,7 @@ LIMITS: Final = {
     "DescribeInstances": Limits(2, _FILTERED, mutating=False),
     "DescribeInstanceStatus": Limits(2, _FILTERED, mutating=False),
     "DescribeInstanceStatus by id": Limits(2, _UNFILTERED, mutating=False),
+    "DescribeSpotInstanceRequests": Limits(2, _FILTERED, mutating=False),
     "DescribeImages": Limits(3, _FILTERED, mutating=False),
     "DescribeSubnets": Limits(3, _FILTERED, mutating=False),
     "GetParameters": Limits(3, Rate(40, 40), mutating=False),

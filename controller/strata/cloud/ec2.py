@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from strata.clock import Clock
 from strata.cloud.calls import Calls, Fence, no_fence
-from strata.cloud.filters import Matcher, require_checkable, within_limits
+from strata.cloud.filters import INSTANCE_FIELDS, SPOT_FIELDS, Matcher, require_checkable, within_limits
 from strata.cloud.lazy_sdk import LazySdk
 from strata.cloud.parser import Page, PageParser
 from strata.cloud.port import MAX_FILTER_VALUES, Filter, RunRequest
 from strata.errors import CloudError, CloudErrorKind
 from strata.metrics import DaemonMetrics
-from strata.resources.machine import Image, Machine, MachineHealth, Subnet
+from strata.resources.machine import Image, Machine, MachineHealth, SpotRequest, Subnet
 
 if TYPE_CHECKING:
     from strata.cloud.sdk import Reply
@@ -57,8 +57,8 @@ class Ec2Cloud:
 
     async def describe_instances(self, filters: Sequence[Filter]) -> tuple[Machine, ...]:
         """See Cloud. More than MAX_FILTER_VALUES values of a filter are asked for in several calls."""
-        require_checkable(filters)
-        wanted = Matcher(filters)
+        require_checkable(filters, INSTANCE_FIELDS)
+        wanted = Matcher(filters, INSTANCE_FIELDS)
 
         def read(reply: "Reply") -> Page[Machine]:
             page = self._parser.describe_instances(reply.page)
@@ -96,6 +96,18 @@ class Ec2Cloud:
                     raise
                 todo.extend(_without(ids, error.ids))
         return tuple(found)
+
+    async def describe_spot_requests(self, filters: Sequence[Filter]) -> tuple[SpotRequest, ...]:
+        """See Cloud. Few at any time are what is asked for, so botocore may parse them."""
+        require_checkable(filters, SPOT_FIELDS)
+        wanted = Matcher(filters, SPOT_FIELDS)
+        found: dict[str, SpotRequest] = {}
+        for some in within_limits(filters):
+            asked = {"Filters": _filters(some)} if some else {}
+            for request in await self._all_pages("DescribeSpotInstanceRequests", asked, _read_spot_requests):
+                if wanted(request):
+                    found[request.request_id] = request
+        return tuple(found.values())
 
     async def run_instances(self, request: RunRequest) -> tuple[Machine, ...]:
         """See Cloud. An answer that can not be the whole answer to this request is an unknown result."""
@@ -208,6 +220,20 @@ def _read_account(reply: "Reply") -> str:
 def _read_parameters(reply: "Reply") -> dict[str, str]:
     # A name may end in :version or :label, which the answer has in Selector.
     return {one["Name"] + one.get("Selector", ""): one["Value"] for one in reply.parsed["Parameters"]}
+
+
+def _read_spot_requests(reply: "Reply") -> Page[SpotRequest]:
+    requests = tuple(
+        SpotRequest(
+            request_id=one["SpotInstanceRequestId"],
+            instance_id=one.get("InstanceId", ""),
+            state=one["State"],
+            status_code=one.get("Status", {}).get("Code", ""),
+            tags={tag["Key"]: tag["Value"] for tag in one.get("Tags", ())},
+        )
+        for one in reply.parsed.get("SpotInstanceRequests", ())
+    )
+    return Page(requests, reply.parsed.get("NextToken") or None)
 
 
 def _read_images(reply: "Reply") -> Page[Image]:

@@ -1,4 +1,4 @@
-"""Filters of DescribeInstances: checked before they are sent, split to EC2's limits, checked again on the reply.
+"""Filters of Describe calls: checked before they are sent, split to EC2's limits, checked again on the reply.
 
 A server that ignores a filter must not make us act on machines that were not asked for, so only filters that can be
 checked on the reply are let through.
@@ -6,14 +6,24 @@ checked on the reply are let through.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 from strata.cloud.port import MAX_FILTER_VALUES, Filter
 from strata.errors import CloudError, CloudErrorKind
-from strata.resources.machine import Machine
+from strata.resources.machine import Machine, SpotRequest
 
 _TAG: Final = "tag:"
-_FIELDS: Final[Mapping[str, Callable[[Machine], Iterable[str]]]] = {
+
+
+class _Tagged(Protocol):
+    @property
+    def tags(self) -> Mapping[str, str]: ...
+
+
+T = TypeVar("T", bound=_Tagged)
+Extract = Callable[[T], Iterable[str]]
+
+INSTANCE_FIELDS: Final[Mapping[str, Extract[Machine]]] = {
     "instance-id": lambda machine: (machine.instance_id,),
     "instance-state-name": lambda machine: (machine.state,),
     "instance-type": lambda machine: (machine.type,),
@@ -26,15 +36,22 @@ _FIELDS: Final[Mapping[str, Callable[[Machine], Iterable[str]]]] = {
     "ip-address": lambda machine: (machine.public_ip,),
     "tag-key": lambda machine: machine.tags,
 }
+SPOT_FIELDS: Final[Mapping[str, Extract[SpotRequest]]] = {
+    "instance-id": lambda request: (request.instance_id,),
+    "spot-instance-request-id": lambda request: (request.request_id,),
+    "state": lambda request: (request.state,),
+    "status-code": lambda request: (request.status_code,),
+    "tag-key": lambda request: request.tags,
+}
 _TOKENS: Final = re.compile(r"\\(.)|([*?])|([^\\*?]+)|\\", re.DOTALL)
 _SPECIAL: Final = re.compile(r"[*?\\]")
 _WILD: Final = {"*": ".*", "?": "."}
 
 
-def require_checkable(filters: Sequence[Filter]) -> None:
+def require_checkable(filters: Sequence[Filter], fields: Mapping[str, Extract[T]]) -> None:
     """Raise CloudError INVALID for a filter whose effect could not be checked on the reply, or that has no values."""
     for name, values in filters:
-        if name not in _FIELDS and not name.startswith(_TAG):
+        if name not in fields and not name.startswith(_TAG):
             raise _invalid(f"the filter {name!r} is not one that replies are checked for")
         if not values:
             raise _invalid(f"the filter {name!r} has no values")
@@ -51,22 +68,22 @@ def within_limits(filters: Sequence[Filter]) -> Iterator[tuple[Filter, ...]]:
     yield tuple(filters)
 
 
-class Matcher:
-    """Filters, ready to be asked of many machines."""
+class Matcher(Generic[T]):
+    """Filters, ready to be asked of many things."""
 
-    def __init__(self, filters: Sequence[Filter]) -> None:
-        self._tests = [(_extract(name), _accepted(values)) for name, values in filters]
+    def __init__(self, filters: Sequence[Filter], fields: Mapping[str, Extract[T]]) -> None:
+        self._tests = [(_extract(name, fields), _accepted(values)) for name, values in filters]
 
-    def __call__(self, machine: Machine) -> bool:
+    def __call__(self, thing: T) -> bool:
         """Whether it meets every filter as EC2 means them: any value of one, and all filters."""
-        return all(any(accepts(found) for found in extract(machine)) for extract, accepts in self._tests)
+        return all(any(accepts(found) for found in extract(thing)) for extract, accepts in self._tests)
 
 
-def _extract(name: str) -> Callable[[Machine], Iterable[str]]:
+def _extract(name: str, fields: Mapping[str, Extract[T]]) -> Extract[T]:
     if not name.startswith(_TAG):
-        return _FIELDS[name]
+        return fields[name]
     key = name.removeprefix(_TAG)
-    return lambda machine: (machine.tags[key],) if key in machine.tags else ()
+    return lambda thing: (thing.tags[key],) if key in thing.tags else ()
 
 
 def _accepted(values: Sequence[str]) -> Callable[[str], bool]:
@@ -82,4 +99,4 @@ def _pattern(value: str) -> str:
 
 
 def _invalid(message: str) -> CloudError:
-    return CloudError(CloudErrorKind.INVALID, "InvalidParameterValue", message, action="DescribeInstances")
+    return CloudError(CloudErrorKind.INVALID, "InvalidParameterValue", message, action="Describe")

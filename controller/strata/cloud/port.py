@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from strata.resources.machine import Image, Machine, MachineHealth, Subnet
+from strata.resources.machine import Image, Machine, MachineHealth, SpotRequest, Subnet
 from strata.resources.signal import AlarmState, Point
 
 Filter = tuple[str, tuple[str, ...]]
@@ -77,6 +77,11 @@ class Cloud(Protocol):
 
     async def describe_health(self, instance_ids: Sequence[str]) -> tuple[MachineHealth, ...]:
         """Status checks of these machines. Ids that EC2 does not know (yet) are left out of the answer."""
+        ...
+
+    async def describe_spot_requests(self, filters: Sequence[Filter]) -> tuple[SpotRequest, ...]:
+        """All pages of DescribeSpotInstanceRequests with these filters (`tag:KEY`, `instance-id`, `state`,
+        `status-code`), each checked again on the reply. Raises CloudError: never a partial answer."""
         ...
 
     async def run_instances(self, request: RunRequest) -> tuple[Machine, ...]:

@@ -53,6 +53,18 @@ class MachineHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class SpotRequest:
+    """The request that a spot machine came from. `status_code` is EC2's: `fulfilled` while nothing is wrong,
+    `marked-for-termination` for the two minutes before EC2 takes the machine back."""
+
+    request_id: str
+    instance_id: str
+    state: str
+    status_code: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     image_id: str
     root_device_name: str

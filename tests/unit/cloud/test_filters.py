@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strata.cloud.filters import Matcher, require_checkable, within_limits
+from strata.cloud.filters import INSTANCE_FIELDS, Matcher, require_checkable, within_limits
 from strata.cloud.port import MAX_FILTER_VALUES, Filter
 from strata.errors import CloudError, CloudErrorKind
 from strata.resources.machine import Machine
@@ -47,14 +47,14 @@ MACHINE = Machine(
     ],
 )
 def test_a_machine_is_judged_as_ec2_judges_it(filters: list[Filter], met: bool) -> None:  # noqa: FBT001 - a table
-    require_checkable(filters)
-    assert Matcher(filters)(MACHINE) is met
+    require_checkable(filters, INSTANCE_FIELDS)
+    assert Matcher(filters, INSTANCE_FIELDS)(MACHINE) is met
 
 
 @pytest.mark.parametrize("filters", [[("vpc-id", ("vpc-0",))], [("instance-id", ())], [("", ("x",))]])
 def test_a_filter_that_could_not_be_checked_is_refused(filters: list[Filter]) -> None:
     with pytest.raises(CloudError) as caught:
-        require_checkable(filters)
+        require_checkable(filters, INSTANCE_FIELDS)
     assert caught.value.kind is CloudErrorKind.INVALID
 
 
