@@ -1,7 +1,7 @@
 """The kinds that the server serves, by every name that people type.
 
-The three kinds and events are known here, so that an ordinary command needs one request; any other name is looked up
-in the server's CustomResourceDefinitions.
+The kinds of the CRDs and events are known here, so that an ordinary command needs one request; any other name is
+looked up in the server's CustomResourceDefinitions.
 """
 
 from collections.abc import Iterator
@@ -58,6 +58,13 @@ STACK = ResourceType(
 )
 LAYER = ResourceType(kind="Layer", plural="layers", singular="layer", short_names=("ly",), categories=_OURS)
 INSTANCE = ResourceType(kind="Instance", plural="instances", singular="instance", short_names=("in",), categories=_OURS)
+REVISION = ResourceType(
+    kind="LayerRevision",
+    plural="layerrevisions",
+    singular="layerrevision",
+    short_names=("lyr",),
+    categories=("strata",),
+)
 EVENT = ResourceType(kind="Event", plural="events", singular="event", group="", version="v1", short_names=("ev",))
 CRD = ResourceType(
     kind="CustomResourceDefinition",
@@ -68,7 +75,7 @@ CRD = ResourceType(
     namespaced=False,
     short_names=("crd", "crds"),
 )
-BUILT_IN = (STACK, LAYER, INSTANCE, EVENT, CRD)
+BUILT_IN = (STACK, LAYER, INSTANCE, REVISION, EVENT, CRD)
 
 # What is applied before what; the reverse when deleting. A kind that is not named here comes last.
 ORDER = (STACK.kind, LAYER.kind, INSTANCE.kind)

@@ -28,10 +28,12 @@ class ScheduleWindow(Record, frozen=True, kw_only=True, cache_hash=True):
 
 
 class Capacity(Record, frozen=True, kw_only=True):
-    """desired = clamp(always + every open window, min, max); `max` None: no upper limit."""
+    """desired = clamp(always + every open window, min, max); `max` None: no upper limit. `scale_in` says what becomes
+    of a machine that is taken out: it ends, or is kept as a stopped, warm one."""
 
     always: int = 0
     min: int = 0
     max: int | None = None
     schedule: tuple[ScheduleWindow, ...] = ()
     load: Load | None = None
+    scale_in: Literal["terminate", "stop"] = "terminate"

@@ -7,6 +7,7 @@ from strata.resources.instance import Instance
 from strata.resources.launch import Launch
 from strata.resources.layer import Layer
 from strata.resources.meta import Record
+from strata.resources.revision import LayerRevision
 from strata.resources.stack import Stack
 
 ROOT = "/strata/"
@@ -19,13 +20,15 @@ LEADER_KEY = f"{ROOT}leader"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of object. `served` kinds have a CustomResourceDefinition in crds/ and an endpoint."""
+    """A kind of object. `served` kinds have a CustomResourceDefinition in crds/ and an endpoint; clients write those
+    that are `writable`."""
 
     kind: str
     plural: str
     record: type[Record]
     namespaced: bool
     served: bool = True
+    writable: bool = True
 
     def key(self, name: str, namespace: str = "") -> str:
         """The store's key of this object."""
@@ -39,11 +42,12 @@ class Kind:
 STACK = Kind("Stack", "stacks", Stack, namespaced=False)
 LAYER = Kind("Layer", "layers", Layer, namespaced=True)
 INSTANCE = Kind("Instance", "instances", Instance, namespaced=True)
+LAYER_REVISION = Kind("LayerRevision", "layerrevisions", LayerRevision, namespaced=True, writable=False)
 LAUNCH = Kind("Launch", "launches", Launch, namespaced=True, served=False)
 EVENT = Kind("Event", "events", Event, namespaced=True, served=False)
 
-BY_PLURAL = {kind.plural: kind for kind in (STACK, LAYER, INSTANCE, LAUNCH)}
-SERVED = (STACK, LAYER, INSTANCE)
+BY_PLURAL = {kind.plural: kind for kind in (STACK, LAYER, INSTANCE, LAYER_REVISION, LAUNCH)}
+SERVED = (STACK, LAYER, INSTANCE, LAYER_REVISION)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from strata.resources.capacity import Capacity
 from strata.resources.load import LoadStatus
 from strata.resources.meta import Condition, ObjectMeta, Record
 from strata.resources.stack import InstanceTemplate
+from strata.resources.update import RolloutStatus, Shutdown, Update
 
 
 class Healing(Record, frozen=True, kw_only=True):
@@ -26,6 +27,8 @@ class LayerSpec(Record, frozen=True, kw_only=True):
     instance: InstanceTemplate = InstanceTemplate()
     capacity: Capacity = Capacity()
     healing: Healing = Healing()
+    update: Update = Update()
+    shutdown: Shutdown = Shutdown()
 
 
 class Because(Record, frozen=True, kw_only=True):
@@ -54,8 +57,8 @@ class ResolvedImage(Record, frozen=True, kw_only=True):
 
 
 class LayerStatus(Record, frozen=True, kw_only=True):
-    """`selector` and `replicas` are for the scale subresource. `protected_since` is when the breaker opened;
-    `protected_below_since` is since when it could close again."""
+    """`selector` and `replicas` are for the scale subresource. `leaving` counts the slots that run on until they go,
+    `warm` those that are kept stopped. `protected_below_since` is since when the breaker could close again."""
 
     observed_generation: int = 0
     desired: int = 0
@@ -64,6 +67,9 @@ class LayerStatus(Record, frozen=True, kw_only=True):
     because: tuple[Because, ...] = ()
     next_change: NextChange | None = None
     instances: dict[str, int] = msgspec.field(default_factory=dict)
+    leaving: int = 0
+    warm: int = 0
+    rollout: RolloutStatus | None = None
     load: LoadStatus = LoadStatus()
     image: ResolvedImage | None = None
     protected_below_since: datetime | None = None

@@ -113,7 +113,7 @@ def _collection_routes(context: Context, resource: Resource) -> Iterator[Route]:
     one = f"{collection}/{{name}}"
     yield Route(collection, reader.list_or_watch, methods=["GET"])
     yield Route(one, reader.get, methods=["GET"])
-    if resource.definition:
+    if "create" in resource.verbs:
         yield from _writing_routes(context, resource, collection)
 
 

@@ -17,13 +17,15 @@ Document = dict[str, Any]
 AGE = Column("Age", "date", ".metadata.creationTimestamp", description="Time since creation")
 _log = structlog.get_logger(__name__)
 
+_READING_VERBS = ("get", "list", "watch")
+_WRITING_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 METADATA_FIELDS = frozenset({"metadata.name", "metadata.namespace"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
     """A collection. `prefix` is the store's prefix of all its objects; `show` makes of a stored document what
-    clients see, and may change it in place. `definition` is set for the kinds that clients may write."""
+    clients see, and may change it in place. `definition` is set for the kinds of crds/."""
 
     group: str
     version: str
@@ -37,7 +39,7 @@ class Resource:
     selectable: frozenset[str] = METADATA_FIELDS
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
-    verbs: tuple[str, ...] = ("get", "list", "watch")
+    verbs: tuple[str, ...] = _READING_VERBS
     definition: Definition | None = field(default=None, repr=False)
     # Subresources as discovery names them: path, kind, group and version.
     subresources: tuple[tuple[str, str, str, str], ...] = field(default=())
@@ -106,7 +108,7 @@ def _custom_resource(definition: Definition) -> Resource:
         return document
 
     kind: Kind = definition.kind
-    subresources = [("status", kind.kind, definition.group, definition.version)]
+    subresources = [("status", kind.kind, definition.group, definition.version)] if kind.writable else []
     if definition.scale:
         subresources.append(("scale", "Scale", "autoscaling", "v1"))
     return Resource(
@@ -122,7 +124,7 @@ def _custom_resource(definition: Definition) -> Resource:
         selectable=METADATA_FIELDS if kind.namespaced else frozenset({"metadata.name"}),
         short_names=definition.short_names,
         categories=definition.categories,
-        verbs=("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"),
+        verbs=_WRITING_VERBS if kind.writable else _READING_VERBS,
         definition=definition,
         subresources=tuple(subresources),
     )

@@ -178,8 +178,44 @@ def test_max_unhealthy_is_a_share_or_a_count(text: str, valid: bool) -> None:  #
 def test_only_the_controller_makes_instances_for_a_layer() -> None:
     assert fields(judge(instance(availability="layer"))) == {("spec.availability", "Forbidden")}
     made_by_layer = instance(availability="layer")
-    assert judge_change(made_by_layer, instance(availability="layer", power="stopped")).causes == ()
+    by_hand = instance(power="stopped")
+    assert judge_change(instance(), by_hand).causes == ()
+    refused = judge_change(made_by_layer, instance(availability="layer", power="stopped"))
+    assert fields(refused) == {("spec.power", "Forbidden")}
     assert fields(judge_change(made_by_layer, instance())) == {("spec.availability", "Invalid")}
+
+
+@pytest.mark.parametrize(
+    ("value", "valid"),
+    [
+        *((one, True) for one in (0, 3, 2.0, "10%", "100%")),
+        *((one, False) for one in ("101%", "3", "", -1, 1.5, 10_001, True, [])),
+    ],
+)
+def test_a_surge_is_a_number_or_a_share(value: Any, valid: bool) -> None:  # noqa: FBT001 - a table's column
+    document = layer(update={"maxSurge": value, "maxUnavailable": 1})
+    assert (judge(document).causes == ()) is valid
+
+
+@pytest.mark.parametrize("nothing", [0, "0%", "00%"])
+def test_a_rollout_has_some_room(nothing: Any) -> None:
+    assert fields(judge(layer(update={"maxSurge": nothing}))) == {("spec.update.maxUnavailable", "Invalid")}
+    assert judge(layer(update={"maxSurge": nothing, "maxUnavailable": 1})).causes == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"update": {"maxAge": "5m"}}, "spec.update.maxAge"),
+        ({"update": {"maxAge": "12"}}, "spec.update.maxAge"),
+        ({"update": {"restartedAt": "yesterday"}}, "spec.update.restartedAt"),
+        ({"update": {"strategy": "Recreate"}}, "spec.update.strategy"),
+        ({"shutdown": {"timeout": "25h"}}, "spec.shutdown.timeout"),
+        ({"capacity": {"scaleIn": "hibernate"}}, "spec.capacity.scaleIn"),
+    ],
+)
+def test_what_an_update_and_a_shutdown_may_say(spec: dict[str, Any], field: str) -> None:
+    assert {cause.field for cause in judge(layer(**spec)).causes} == {field}
 
 
 def test_an_instance_is_in_at_least_one_layer() -> None:

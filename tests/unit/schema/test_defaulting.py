@@ -23,7 +23,7 @@ def test_a_layer_is_filled_with_its_defaults() -> None:
     assert document["spec"] == {
         "type": "custom",
         "instance": {},
-        "capacity": {"always": 3, "min": 0, "schedule": []},
+        "capacity": {"always": 3, "min": 0, "schedule": [], "scaleIn": "terminate"},
         "healing": {
             "enabled": True,
             "impairedAfter": "5m",
@@ -31,6 +31,8 @@ def test_a_layer_is_filled_with_its_defaults() -> None:
             "action": "replace",
             "maxUnhealthy": "30%",
         },
+        "update": {"strategy": "RollingUpdate", "maxSurge": 1, "maxUnavailable": 0, "paused": False},
+        "shutdown": {"drain": True, "timeout": "120s"},
     }
     assert document["status"]["desired"] == 0
     assert document["status"]["conditions"] == []

@@ -10,7 +10,7 @@ from msgspec import inspect
 from strata.resources.kinds import SERVED, Kind
 from strata.resources.schema import definitions
 from strata.resources.schema.defaulting import fill
-from strata.resources.schema.node import Node
+from strata.resources.schema.node import INT_OR_STRING, Node
 
 _PLAIN = {
     inspect.IntType: "integer",
@@ -29,6 +29,10 @@ _PLAIN = {
 
 def _differences(type_: inspect.Type, node: Node, path: str) -> Iterator[str]:
     """Every way in which a schema differs from the type that holds its values."""
+    if isinstance(type_, inspect.UnionType) and not any(isinstance(part, inspect.NoneType) for part in type_.types):
+        if {type(part) for part in type_.types} != {inspect.IntType, inspect.StrType} or node.type != INT_OR_STRING:
+            yield f"{path}: {type_} is {node.type} in the schema"
+        return
     if isinstance(type_, inspect.UnionType):
         (type_,) = [part for part in type_.types if not isinstance(part, inspect.NoneType)]
         if not node.nullable:

@@ -29,16 +29,27 @@ async def test_our_kinds_are_described_as_their_crds_do(api: Api) -> None:
     resources = {entry["name"]: entry for entry in (await api.get("/apis/strata.dev/v1alpha1"))["resources"]}
     assert set(resources) == {
         "stacks", "stacks/status", "layers", "layers/status", "layers/scale", "instances", "instances/status",
+        "layerrevisions",
     }  # fmt: skip
     assert resources["layers"]["shortNames"] == ["ly"]
     assert resources["layers"]["namespaced"]
+    assert set(resources["layerrevisions"]["verbs"]) == {"get", "list", "watch"}
     assert not resources["stacks"]["namespaced"]
     assert (resources["layers/scale"]["group"], resources["layers/scale"]["kind"]) == ("autoscaling", "Scale")
 
 
+async def test_clients_only_read_what_the_controller_alone_writes(api: Api) -> None:
+    await api.make_stack()
+    revisions = "/apis/strata.dev/v1alpha1/namespaces/todo/layerrevisions"
+    assert (await api.get(revisions))["items"] == []
+    refused(await api.client.post(revisions, json={}), 405, "MethodNotAllowed")
+    for method in ("PUT", "PATCH", "DELETE"):
+        refused(await api.client.request(method, f"{revisions}/web-v1-0"), 405, "MethodNotAllowed")
+
+
 async def test_the_crds_are_served(api: Api) -> None:
     body = await api.get(CRDS)
-    assert len(body["items"]) == 3
+    assert len(body["items"]) == 4
     one = await api.get(f"{CRDS}/layers.strata.dev")
     assert one["spec"]["names"]["kind"] == "Layer"
     assert {"type": "Established", "status": "True"}.items() <= one["status"]["conditions"][1].items()

@@ -9,13 +9,13 @@ import jsonschema_rs
 import msgspec
 
 from strata.errors import Cause
-from strata.resources.schema.node import Node, Path, render_path
+from strata.resources.schema.node import INT_OR_STRING, Node, Path, render_path
 
 _SHOWN_CHARACTERS = 80
 _TYPES = MappingProxyType(
     {
         "string": "a string", "integer": "an integer", "number": "a number", "boolean": "true or false",
-        "array": "a list", "object": "a mapping",
+        "array": "a list", "object": "a mapping", INT_OR_STRING: "a whole number or a text",
     }
 )  # fmt: skip
 

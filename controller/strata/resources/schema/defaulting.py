@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from strata.resources.schema.node import Node
+from strata.resources.schema.node import INT_OR_STRING, Node
 
 
 def fill(node: Node, value: Any) -> Any:  # noqa: ANN401 - JSON
@@ -16,7 +16,7 @@ def fill(node: Node, value: Any) -> Any:  # noqa: ANN401 - JSON
     elif isinstance(value, list):
         if node.items is not None:
             value[:] = [fill(node.items, item) for item in value]
-    elif node.type == "integer" and isinstance(value, float) and value.is_integer():
+    elif node.type in {"integer", INT_OR_STRING} and isinstance(value, float) and value.is_integer():
         return int(value)
     return value
 

@@ -17,6 +17,8 @@ def to_json_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
         converted["type"] = [schema["type"], "null"] if schema.get("nullable") else schema["type"]
     if schema.get("nullable") and "enum" in converted:
         converted["enum"] = [*converted["enum"], None]
+    if schema.get("x-kubernetes-int-or-string"):
+        converted["type"] = ["integer", "string", *(["null"] if schema.get("nullable") else [])]
     if schema.get("type") == "integer":
         limit = _INTEGER_LIMIT[schema.get("format", "int64")]
         converted.setdefault("minimum", -limit)

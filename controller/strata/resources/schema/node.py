@@ -9,6 +9,7 @@ import msgspec
 Path = tuple[str | int, ...]
 
 _NO_DEFAULT: Final = b""
+INT_OR_STRING: Final = "int-or-string"  # a Node's type where the schema says x-kubernetes-int-or-string
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def parse(schema: Mapping[str, Any]) -> Node:
     additional = schema.get("additionalProperties")
     items = schema.get("items")
     return Node(
-        type=schema.get("type", "object"),
+        type=INT_OR_STRING if schema.get("x-kubernetes-int-or-string") else schema.get("type", "object"),
         description=schema.get("description", ""),
         nullable=schema.get("nullable", False),
         default=msgspec.json.encode(schema["default"]) if "default" in schema else _NO_DEFAULT,

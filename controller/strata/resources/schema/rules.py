@@ -10,7 +10,7 @@ from typing import Any
 
 from strata.errors import Cause
 from strata.resources.duration import parse_duration
-from strata.resources.kinds import INSTANCE, LAYER, STACK
+from strata.resources.kinds import INSTANCE, LAYER, LAYER_REVISION, STACK
 from strata.resources.schema.causes import show
 from strata.resources.schema.load_rules import judge_load
 from strata.resources.schema.schedule_rules import schedule_windows
@@ -19,6 +19,9 @@ Document = Mapping[str, Any]
 
 USER_DATA_LIMIT_BYTES = 12 * 1024  # EC2 takes 16 KiB; the rest is for what the daemon puts in front
 _DURATION_LIMITS = (timedelta(seconds=1), timedelta(days=30))
+_MAX_AGE_LIMITS = (timedelta(minutes=10), timedelta(days=3650))
+_SHUTDOWN_LIMITS = (timedelta(0), timedelta(days=1))
+_NOTHING = (0, "0%", "00%")
 
 
 def judge_rules(plural: str, document: Document, old: Document | None) -> Iterator[Cause]:
@@ -71,12 +74,27 @@ def _min_below_max(document: Document, _old: Document | None) -> Iterator[Cause]
 def _durations(document: Document, _old: Document | None) -> Iterator[Cause]:
     for name in ("impairedAfter", "startDeadline"):
         text = _at(document, "spec", "healing", name)
-        if isinstance(text, str) and not _fits(text):
+        if isinstance(text, str) and not _fits(text, _DURATION_LIMITS):
             yield _invalid(f"spec.healing.{name}", text, "must be a duration from 1s to 30d, such as 90s, 5m or 1h30m")
 
 
-def _fits(text: str) -> bool:
-    shortest, longest = _DURATION_LIMITS
+def _update_durations(document: Document, _old: Document | None) -> Iterator[Cause]:
+    age, timeout = _at(document, "spec", "update", "maxAge"), _at(document, "spec", "shutdown", "timeout")
+    if isinstance(age, str) and not _fits(age, _MAX_AGE_LIMITS):
+        yield _invalid("spec.update.maxAge", age, "must be a duration from 10m to 3650d, such as 12h or 30d")
+    if isinstance(timeout, str) and not _fits(timeout, _SHUTDOWN_LIMITS):
+        yield _invalid("spec.shutdown.timeout", timeout, "must be a duration of at most 1d, such as 0s, 90s or 10m")
+
+
+def _room_to_update(document: Document, _old: Document | None) -> Iterator[Cause]:
+    surge, missing = (_at(document, "spec", "update", name) for name in ("maxSurge", "maxUnavailable"))
+    if surge in _NOTHING and missing in _NOTHING:
+        must = "may not be 0 when spec.update.maxSurge is 0: no machine could ever be renewed"
+        yield _invalid("spec.update.maxUnavailable", missing, must)
+
+
+def _fits(text: str, limits: tuple[timedelta, timedelta]) -> bool:
+    shortest, longest = limits
     try:
         return shortest <= parse_duration(text) <= longest
     except OverflowError:
@@ -97,6 +115,17 @@ def _made_by_hand(document: Document, old: Document | None) -> Iterator[Cause]:
         yield _invalid("spec.availability", availability, f"never changes, and was {show(before)}")
 
 
+def _only_its_layer_decides(document: Document, old: Document | None) -> Iterator[Cause]:
+    """The slots of a layer are its own: a person's wish would be undone by the next pass, or worse, be obeyed."""
+    if old is None or _at(old, "spec", "availability") != "layer":
+        return
+    for name in ("power", "layers"):
+        before, now = _at(old, "spec", name), _at(document, "spec", name)
+        if before != now:
+            message = f"it is {show(before)}, and only the controller changes it; change the layer, or delete this one"
+            yield Cause(f"spec.{name}", "FieldValueForbidden", f"Forbidden: {message}")
+
+
 def _at(document: Document, *path: str) -> Any:  # noqa: ANN401 - JSON
     value: Any = document
     for name in path:
@@ -114,7 +143,8 @@ _EVERY_KIND: tuple[Rule, ...] = (_one_image_source, _user_data_size)
 _BY_PLURAL: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
     {
         STACK.plural: (_some_subnet, _place_is_fixed),
-        LAYER.plural: (_min_below_max, schedule_windows, judge_load, _durations),
-        INSTANCE.plural: (_made_by_hand,),
+        LAYER.plural: (_min_below_max, schedule_windows, judge_load, _durations, _update_durations, _room_to_update),
+        INSTANCE.plural: (_made_by_hand, _only_its_layer_decides),
+        LAYER_REVISION.plural: (),
     }
 )
