@@ -12,10 +12,10 @@ import msgspec
 
 from strata.planner import capacity, health
 from strata.planner.conditions import Verdict, conditions, no, some, turns, unknown, yes
-from strata.planner.facts import Known, MachineFact, Note, Unknown
+from strata.planner.facts import Known, MachineFact, Note, SignalFact, Unknown
 from strata.planner.policy import Policy
 from strata.planner.template import effective, missing_fields, template_digest
-from strata.planner.wanted import Wanted, wanted
+from strata.planner.wanted import Wanted, blocked_by, wanted
 from strata.resources import reasons
 from strata.resources.duration import parse_duration
 from strata.resources.instance import HealMark, Instance, Phase
@@ -36,6 +36,7 @@ _QUIET = frozenset(
         reasons.SETTLING,
         reasons.UP_TO_DATE,
         reasons.CLOUD_UNPOLLED,
+        reasons.NO_MEMBERS,
     }
 )
 
@@ -44,7 +45,8 @@ _QUIET = frozenset(
 class LayerSnapshot:
     """`members` are the Instances whose first layer this is. `image` is what the template's image comes to, read only
     when the status does not have it frozen. `protected` names the stack's other layers whose breaker is open.
-    `unreadable` names slots whose objects nobody can decode: they count, for each may have a machine."""
+    `unreadable` names slots whose objects nobody can decode: they count, for each may have a machine. `signals` are
+    what is known of the layer's load, by name."""
 
     now: datetime
     layer: Layer
@@ -54,6 +56,7 @@ class LayerSnapshot:
     image: Known[ResolvedImage] | Unknown
     protected: frozenset[str]
     unreadable: frozenset[str] = frozenset()
+    signals: Mapping[str, SignalFact] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +105,10 @@ def plan_layer(snapshot: LayerSnapshot, policy: Policy) -> LayerPlan:
     """Plan one layer. Total: every snapshot gives a plan; bounded by policy.changes_per_pass."""
     if snapshot.layer.metadata.deleting:
         return _plan_deletion(snapshot, policy)
-    number = wanted(snapshot.layer, snapshot.now, extra=0)
+    number = wanted(snapshot.layer, snapshot.stack, snapshot.now, snapshot.signals)
     slots = tuple(m for m in snapshot.members if m.spec.availability == "layer" and not m.metadata.deleting)
     healing = _plan_healing(snapshot, policy, desired=number.count + _manual_count(snapshot))
-    blocked = _blocked(snapshot)
+    blocked = blocked_by(snapshot.stack, snapshot.layer.metadata.namespace)
     missing = number.count - len(slots) - len(snapshot.unreadable)
     create = () if blocked else _new_slots(snapshot, slots, missing, policy)
     delete = () if blocked else _victims(snapshot, slots, len(slots) - number.count, healing, policy)
@@ -122,6 +125,7 @@ def plan_layer(snapshot: LayerSnapshot, policy: Policy) -> LayerPlan:
         heal=marks[: policy.changes_per_pass - changed],
         withdraw=withdraw,
         notes=(
+            *number.load.notes,
             *_notes(create, delete, marks),
             *turns(snapshot.layer.status.conditions, status.conditions, _QUIET),
         ),
@@ -156,18 +160,6 @@ def _plan_deletion(snapshot: LayerSnapshot, policy: Policy) -> LayerPlan:
         again_at=snapshot.now + timedelta(seconds=_LOOK_AGAIN_S) if unreadable else None,
         more=not paused and bool(alive),
     )
-
-
-def _blocked(snapshot: LayerSnapshot) -> Verdict | None:
-    """Why nothing may be added, removed or healed now; None: nothing stands in the way."""
-    stack = snapshot.stack
-    if stack is None:
-        return no("Ready", reasons.STACK_NOT_FOUND, f"there is no Stack {snapshot.layer.metadata.namespace}")
-    if stack.metadata.deleting:
-        return no("Ready", reasons.DELETING, "the stack is being deleted")
-    if stack.spec.paused:
-        return no("Ready", reasons.PAUSED, "the stack is paused: nothing is changed in EC2")
-    return None
 
 
 def _template_fault(snapshot: LayerSnapshot) -> Verdict | None:
@@ -321,6 +313,7 @@ def _status(
         selector=f"{LAYER_LABEL}={layer.metadata.name}",
         because=number.because,
         next_change=number.next_change,
+        load=number.load.status,
         instances=phases(snapshot.members),
         image=snapshot.image.value if isinstance(snapshot.image, Known) else layer.status.image,
         protected_below_since=healing.breaker.below_since,
@@ -330,6 +323,7 @@ def _status(
                 _ready(snapshot, number, blocked, slots),
                 _progressing(slots, number.count),
                 _protected(healing),
+                *number.load.verdicts,
                 _up_to_date(snapshot),
             ),
         ),

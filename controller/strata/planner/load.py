@@ -25,7 +25,8 @@ _NOT_READ = Unknown(reasons.NOT_READ_YET, "not read since this daemon leads")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSnapshot:
-    """`base` is what all other rules sum up to: always and the open windows. `signals` by name."""
+    """`base` is what all other rules sum up to: always and the open windows. `signals` by name. `blocked`: why nothing
+    may be changed now."""
 
     now: datetime
     load: Load
@@ -34,19 +35,19 @@ class LoadSnapshot:
     min: int
     max: int
     signals: Facts
-    paused: bool = False
+    blocked: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadDecision:
-    """`change` is how `extra` moves now, `because` names the signals that move it. `again_at`: when time alone, without
-    any new number, may decide otherwise."""
+    """`verdicts` has ScalingActive, where there are load rules. `change` is how `extra` moves now, `because` names the
+    signals that move it. `again_at`: when time alone, without any new number, may decide otherwise."""
 
     status: LoadStatus
-    verdict: Verdict
+    verdicts: tuple[Verdict, ...] = ()
     change: int = 0
     because: tuple[str, ...] = ()
-    note: Note | None = None
+    notes: tuple[Note, ...] = ()
     again_at: datetime | None = None
 
 
@@ -73,12 +74,12 @@ def decide(snapshot: LoadSnapshot) -> LoadDecision:
     status = snapshot.status
     if status.extra > room:
         status = msgspec.structs.replace(status, extra=room)
-    if snapshot.paused:
-        return LoadDecision(status=status, verdict=no(CONDITION, reasons.PAUSED, "the stack is paused"))
+    if snapshot.blocked is not None:
+        return LoadDecision(status=status, verdicts=(no(CONDITION, snapshot.blocked.reason, snapshot.blocked.message),))
     facts = {name: fresh(snapshot.signals.get(name, _NOT_READ), snapshot.now) for name in signals_of(snapshot.load)}
     if any(isinstance(fact, Unknown) and fact.reason == reasons.NOT_READ_YET for fact in facts.values()):
         # The others alone might decide otherwise than the last leader, who had read them all, would have.
-        return LoadDecision(status=status, verdict=Verdict(CONDITION, None, reasons.NOT_READ_YET))
+        return LoadDecision(status=status, verdicts=(Verdict(CONDITION, None, reasons.NOT_READ_YET),))
     floor = min(room, max(0, snapshot.min - snapshot.base))
     return _weigh(snapshot, facts, status, _Extra(floor, max(status.extra, floor), room))
 
@@ -96,13 +97,13 @@ def _weigh(snapshot: LoadSnapshot, facts: Facts, status: LoadStatus, extra: _Ext
     chosen = up if up.count > question.current else down
     after = min(max(chosen.count - snapshot.base, extra.floor), extra.room)
     if after == extra.current:
-        verdict = _verdict(facts, limit=snapshot.max if chosen.up else None)
-        return LoadDecision(status=status, verdict=verdict, again_at=_earliest((*up.votes, *down.votes)))
+        verdicts = _verdicts(facts, limit=snapshot.max if chosen.up else None)
+        return LoadDecision(status=status, verdicts=verdicts, again_at=_earliest((*up.votes, *down.votes)))
     cooled_at = _cooled_at(question, chosen)
     if cooled_at is not None and snapshot.now < cooled_at:
-        return LoadDecision(status=status, verdict=_verdict(facts), again_at=cooled_at)
+        return LoadDecision(status=status, verdicts=_verdicts(facts), again_at=cooled_at)
     if not chosen.up and _overloads(question, snapshot.base + after):
-        return LoadDecision(status=status, verdict=_verdict(facts, held=True))
+        return LoadDecision(status=status, verdicts=_verdicts(facts, held=True))
     return _act(snapshot, facts, chosen, change=after - extra.current, after=after)
 
 
@@ -118,10 +119,10 @@ def _act(snapshot: LoadSnapshot, facts: Facts, chosen: Wish, *, change: int, aft
     )
     return LoadDecision(
         status=status,
-        verdict=_verdict(facts),
+        verdicts=_verdicts(facts),
         change=change,
         because=tuple(sample.signal for sample in chosen.samples),
-        note=Note(reasons.LOAD_HIGH if chosen.up else reasons.LOAD_LOW, message),
+        notes=(Note(reasons.LOAD_HIGH if chosen.up else reasons.LOAD_LOW, message),),
     )
 
 
@@ -157,17 +158,16 @@ def _overloads(question: Question, left: int) -> bool:
     return highest * series.members / min(left, series.members) >= threshold
 
 
-def _verdict(facts: Facts, *, limit: int | None = None, held: bool = False) -> Verdict:
+def _verdicts(facts: Facts, *, limit: int | None = None, held: bool = False) -> tuple[Verdict, ...]:
     """ScalingActive. Its words name signals but no numbers: those change every minute, and are in the metrics."""
     missing = {name: fact for name, fact in facts.items() if isinstance(fact, Unknown)}
     if missing:
         said = "; ".join(f"{name}: {fact.message or fact.reason}" for name, fact in missing.items())
-        return unknown(CONDITION, next(iter(missing.values())).reason, said)
+        return (unknown(CONDITION, next(iter(missing.values())).reason, said),)
     if limit is not None:
-        return yes(CONDITION, reasons.SCALING_LIMITED, f"the load asks for more than max, {limit}")
-    if held:
-        return yes(CONDITION, reasons.SCALE_IN_HELD, f"fewer machines would bring {CPU_PERCENT} to its up threshold")
-    return yes(CONDITION, reasons.SIGNALS_KNOWN, f"reads {', '.join(facts)}")
+        return (yes(CONDITION, reasons.SCALING_LIMITED, f"the load asks for more than max, {limit}"),)
+    hold = f"; removes none, for fewer would bring {CPU_PERCENT} to its up threshold" if held else ""
+    return (yes(CONDITION, reasons.SIGNALS_KNOWN, f"reads {', '.join(facts)}{hold}"),)
 
 
 def _earliest(votes: Iterable[Vote]) -> datetime | None:

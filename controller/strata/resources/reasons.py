@@ -18,7 +18,6 @@ LOAD_HIGH = "LoadHigh"  # the load added instances; the message has the sample
 LOAD_LOW = "LoadLow"  # the load removed instances; the message has the sample
 SIGNALS_KNOWN = "SignalsKnown"  # every signal that the load rules need is read
 SCALING_LIMITED = "ScalingLimited"  # the load asks for more machines than max
-SCALE_IN_HELD = "ScaleInHeld"  # the machines that would be left would soon be too few
 STACK_NOT_FOUND = "StackNotFound"  # the namespace's Stack does not exist
 LAYER_NOT_FOUND = "LayerNotFound"  # the Instance's first layer does not exist
 TOO_MANY_UNHEALTHY = "TooManyUnhealthy"  # the breaker is open: machines that run are not destroyed
@@ -46,6 +45,7 @@ NOT_RUNNING = "NotRunning"  # there is no running machine
 HEALING = "Healing"  # a failed machine is being replaced or restarted
 TERMINATING = "Terminating"  # the machine is being ended
 TERMINATION_PROTECTED = "TerminationProtected"  # disableApiTermination is set on the machine
+MANY_MISSING = "ManyMissing"  # so many machines vanished at once, with no end reported, that none is taken as gone
 UNKNOWN = "Unknown"  # EC2 could not be read; nothing is decided
 
 # Signals
