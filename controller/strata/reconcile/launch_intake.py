@@ -14,7 +14,7 @@ from strata.planner.backoff import retry_at
 from strata.planner.instance_status import sealed_status
 from strata.planner.policy import Policy
 from strata.planner.template import effective, launch_tags, missing_fields, run_parameters, template_digest
-from strata.reconcile.objects import Objects, Stored
+from strata.reconcile.objects import Objects, Stored, wished
 from strata.reconcile.refusals import Refusals
 from strata.resources import kinds, tags
 from strata.resources.codec import encode, with_status
@@ -23,7 +23,6 @@ from strata.resources.launch import Launch, LaunchSpec, LaunchStatus, Member
 from strata.resources.layer import Layer, ResolvedImage
 from strata.resources.meta import API_VERSION, ObjectMeta
 from strata.resources.stack import InstanceTemplate, Stack, SubnetRef
-from strata.store.port import ModRevisionIs
 from strata.store.repository import Repository, Write
 
 log = structlog.get_logger(__name__)
@@ -137,9 +136,8 @@ class Intake:
         writes = [slot.write(with_status(slot.value, sealed_status(slot.object.status, launch_id))) for slot in slots]
         key, value = kinds.LAUNCH.key(launch_id, namespace), encode(launch)
         try:
-            # The guard: a pause, or another template, that came after our read must stop this launch.
-            guard = ModRevisionIs(stack.key, stack.mod_revision)
-            revision = await self._repository.commit([*writes, Write(key, value, 0)], guards=[guard])
+            # Within: a pause, or another template, that came after our read must stop this launch.
+            revision = await self._repository.commit([*writes, Write(key, value, 0)], within=wished(stack))
         except StoreError as error:
             # Ambiguous too: if it was written, the watch brings the record, and it is driven as an inherited one.
             log.info("launch not sealed", stack=namespace, members=len(members), error=str(error))

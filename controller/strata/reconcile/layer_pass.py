@@ -13,7 +13,7 @@ from strata.planner.layer import LayerPlan, LayerSnapshot, plan_layer
 from strata.planner.policy import Policy
 from strata.planner.template import effective, image_key
 from strata.reconcile.events import EventRecorder
-from strata.reconcile.objects import Objects, Stored, marked_deleted, released
+from strata.reconcile.objects import Objects, Stored, marked_deleted, released, wished
 from strata.reconcile.regions import Region, Regions, fact_of
 from strata.reconcile.slots import new_slot
 from strata.resources import kinds, reasons
@@ -22,7 +22,6 @@ from strata.resources.instance import Instance, InstanceStatus
 from strata.resources.kinds import ObjectKey
 from strata.resources.layer import Layer, ResolvedImage
 from strata.resources.stack import Stack
-from strata.store.port import ModRevisionIs
 from strata.store.repository import Repository, Write
 
 
@@ -123,8 +122,7 @@ class LayerPass:
         if not writes and plan.status == stored.object.status:
             return
         writes.append(stored.write(with_status(stored.value, plan.status)))
-        guards = [ModRevisionIs(stack.key, stack.mod_revision)] if stack and len(writes) > 1 else []
-        await self._repository.commit(writes, guards=guards)
+        await self._repository.commit(writes, within=wished(stack) if stack and len(writes) > 1 else None)
 
     def _writes(
         self, layer: Layer, stack: Stack | None, members: dict[str, Stored[Instance]], plan: LayerPlan

@@ -7,18 +7,20 @@ from collections.abc import Hashable, Iterator
 from datetime import datetime
 from typing import Generic, TypeVar, cast
 
+import msgspec
+
 from strata.engine.informer import Entry, Informer
 from strata.planner.instance import wants_machine
 from strata.resources import kinds
-from strata.resources.codec import decode_object, with_metadata
+from strata.resources.codec import decode, decode_object, with_metadata
 from strata.resources.instance import Instance, Phase
 from strata.resources.kinds import Kind, ObjectKey
 from strata.resources.launch import Launch, Member
 from strata.resources.layer import Layer
 from strata.resources.meta import FINALIZER, ObjectMeta, Record, is_true
-from strata.resources.stack import Stack
+from strata.resources.stack import Stack, StackSpec
 from strata.store.port import KeyValue
-from strata.store.repository import Write
+from strata.store.repository import Within, Write
 
 R = TypeVar("R", bound=Record)
 R_co = TypeVar("R_co", bound=Record, covariant=True)
@@ -220,6 +222,25 @@ def _unsettled(entry: Entry[Record]) -> tuple[str, ...]:
 def _machine(entry: Entry[Record]) -> tuple[str, ...]:
     obj = entry.obj
     return (obj.status.ec2.instance_id,) if isinstance(obj, Instance) and obj.status.ec2 else ()
+
+
+def wished(stack: Stored[Stack]) -> Within:
+    """For transactions that rest on what people want of a stack: its own roll-up, which a busy stack writes twice a
+    second, makes none of them fail."""
+    wish = _wish(stack.object)
+
+    def still(now: KeyValue) -> bool:
+        try:
+            newer = decode(Stack, now.value)
+        except msgspec.MsgspecError:
+            return False
+        return _wish(newer) == wish
+
+    return Within(stack.key, stack.mod_revision, still)
+
+
+def _wish(stack: Stack) -> tuple[str, datetime | None, StackSpec]:
+    return stack.metadata.uid, stack.metadata.deletion_timestamp, stack.spec
 
 
 def timestamp(at: datetime) -> str:
