@@ -149,3 +149,10 @@ async def test_a_launch_into_a_subnet_that_is_not_there_is_refused_for_good(worl
     error = await refusal(world.cloud.run_instances(world.request(f"t-{uuid4()}", SubnetId="subnet-0fffffffffffffff1")))
     assert error.kind is CloudErrorKind.NOT_FOUND
     assert error.kind.definitive
+
+
+async def test_a_spot_launch_gives_spot_machines(world: CloudWorld) -> None:
+    options = {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "one-time"}}
+    (machine,) = await world.cloud.run_instances(world.request(f"spot-{uuid4()}", InstanceMarketOptions=options))
+    assert machine.lifecycle == "spot"
+    assert await world.cloud.describe_spot_requests([("tag:run", ("nobody",)), ("state", ("active",))]) == ()

@@ -178,3 +178,48 @@ async def test_spot_machines_are_told(simulated: SimulatedWorld) -> None:
         simulated.request("spot", InstanceMarketOptions={"MarketType": "spot"})
     )
     assert machine.lifecycle == "spot"
+
+
+SPOT = {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "one-time"}}
+
+
+async def test_a_spot_request_says_when_ec2_takes_its_machine_back(simulated: SimulatedWorld) -> None:
+    tags = [
+        {"ResourceType": kind, "Tags": [{"Key": "run", "Value": "spot"}]}
+        for kind in ("instance", "spot-instances-request")
+    ]
+    asked = simulated.request("spot", 2, InstanceMarketOptions=SPOT, TagSpecifications=tags)
+    machines = await simulated.cloud.run_instances(asked)
+    assert {machine.lifecycle for machine in machines} == {"spot"}
+    simulated.settle()
+    ours = ("tag:run", ("spot",))
+    requests = await simulated.cloud.describe_spot_requests([ours])
+    assert {one.instance_id for one in requests} == set(ids_of(machines))
+    assert {(one.state, one.status_code) for one in requests} == {("active", "fulfilled")}
+    marked = ("status-code", ("marked-for-termination",))
+    assert await simulated.cloud.describe_spot_requests([ours, marked]) == ()
+    taken = machines[0].instance_id
+    simulated.controls.interrupt(ids(taken))
+    (notice,) = await simulated.cloud.describe_spot_requests([ours, marked])
+    assert (notice.instance_id, notice.tags) == (taken, {"run": "spot"})
+    assert await simulated.cloud.describe_spot_requests([("tag:run", ("other",)), marked]) == ()
+    simulated.settle()
+    simulated.settle()
+    simulated.settle()
+    (gone,) = await simulated.cloud.describe_instances([("instance-id", (taken,))])
+    assert (gone.state, gone.state_reason) == ("terminated", "Server.SpotInstanceTermination")
+
+
+async def test_spot_capacity_is_another_than_on_demand_capacity(simulated: SimulatedWorld) -> None:
+    simulated.controls.capacity("t3.small", None, 0, "spot")
+    error = await refusal(simulated.cloud.run_instances(simulated.request("none", InstanceMarketOptions=SPOT)))
+    assert (error.kind, error.code) == (CloudErrorKind.CAPACITY, "InsufficientInstanceCapacity")
+    (machine,) = await simulated.cloud.run_instances(simulated.request("bought"))
+    assert machine.lifecycle == "on-demand"
+
+
+async def test_a_spot_machine_is_never_stopped(simulated: SimulatedWorld) -> None:
+    (machine,) = await simulated.cloud.run_instances(simulated.request("spot", InstanceMarketOptions=SPOT))
+    simulated.settle()
+    error = await refusal(simulated.cloud.stop_instances([machine.instance_id]))
+    assert (error.kind, error.code) == (CloudErrorKind.INVALID, "UnsupportedOperation")
