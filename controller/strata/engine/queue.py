@@ -9,6 +9,10 @@ at most one of three places:
 
 and, independent of that, may have one timer (`_due`) that adds it later. Not thread-safe: one loop, which is the
 one that constructs it.
+
+A key whose pass failed rests until its backoff ends. What is added meanwhile is not lost, the timer brings it; only
+news (see add) wakes it earlier. Without that rule the status that a failing pass writes would bring its key back at
+once, as often as its text changes.
 """
 
 import asyncio
@@ -62,7 +66,7 @@ class WorkQueue(Generic[K]):
         self._low: OrderedDict[K, float] = OrderedDict()
         self._normal_in_a_row = 0
         self._processing: set[K] = set()
-        self._again: dict[K, tuple[Priority, float]] = {}
+        self._again: dict[K, tuple[Priority, float, bool]] = {}  # priority, since when, whether it is news
         self._getters: deque[asyncio.Future[None]] = deque()
         self._due: dict[K, float] = {}
         self._heap: list[tuple[float, int, K]] = []
@@ -70,6 +74,7 @@ class WorkQueue(Generic[K]):
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due_s = math.inf
         self._failures: dict[K, int] = {}
+        self._rests_until_s: dict[K, float] = {}  # a timer ends each of these rests
         self._closed = False
         self._wait = metrics.queue_wait.labels(name)
         metrics.queue_depth.labels(name).set_function(lambda: self.depth)  # read at a scrape: free for add and get
@@ -84,17 +89,17 @@ class WorkQueue(Generic[K]):
         """Whether no key waits and none is processed; timers may be set."""
         return not (self._processing or self.depth)
 
-    def add(self, key: K, priority: Priority = Priority.NORMAL) -> None:
-        """Have `key` processed after now. A key that a worker holds is processed once more after it."""
+    def add(self, key: K, priority: Priority = Priority.NORMAL, *, news: bool = False) -> None:
+        """Have `key` processed after now. A key that a worker holds is processed once more after it.
+
+        `news`: something changed that may make a pass succeed that failed before: what people want, or what the
+        world outside is like. Anything else waits for the end of the key's backoff."""
         if self._closed:
             return
         if key in self._processing:
-            before = self._again.get(key)
-            if before is None:
-                self._again[key] = (priority, self._loop.time())
-            elif priority < before[0]:
-                self._again[key] = (priority, before[1])
-        else:
+            known_priority, added_s, was_news = self._again.get(key, (priority, self._loop.time(), news))
+            self._again[key] = (min(priority, known_priority), added_s, news or was_news)
+        elif news or not self._rests(key):
             self._enqueue(key, priority, self._loop.time())
 
     def add_after(self, key: K, delay_s: float) -> None:
@@ -111,26 +116,30 @@ class WorkQueue(Generic[K]):
             self.add(key)
             return
         due_s = self._loop.time() + delay_s
-        if self._due.get(key, math.inf) <= due_s:
-            return
-        self._due[key] = due_s
-        self._sequence += 1
-        heapq.heappush(self._heap, (due_s, self._sequence, key))
-        self._drop_superseded()
-        self._arm()
+        if not self._rests(key) and self._due.get(key, math.inf) > due_s:
+            self._set_timer(key, due_s)
 
-    def add_backoff(self, key: K) -> float:
-        """Add `key` after its backoff, which doubles with each call until forget(). Returns the delay chosen."""
+    def add_backoff(self, key: K, *, rest: bool = True) -> float:
+        """Add `key` after its backoff, which doubles with each call until forget(). Returns the delay chosen.
+
+        `rest`: nothing but news brings the key earlier."""
         failures = self._failures.get(key, 0)
-        self._failures[key] = failures + 1
         delay_s = min(self._backoff_cap_s, self._backoff_base_s * 2.0 ** min(failures, _MAX_DOUBLINGS))
         delay_s *= self._rng.uniform(0.5, 1.0)  # keys that failed together do not come back together
-        self.add_after(key, delay_s)
+        if self._closed:
+            return delay_s
+        self._failures[key] = failures + 1
+        if rest:
+            self._rests_until_s[key] = due_s = self._loop.time() + delay_s
+            self._set_timer(key, due_s)  # in place of any other: an earlier one would end in the rest
+        else:
+            self.add_after(key, delay_s)
         return delay_s
 
     def forget(self, key: K) -> None:
         """Start the key's backoff anew. Does not remove the key."""
         self._failures.pop(key, None)
+        self._rests_until_s.pop(key, None)
 
     async def get(self) -> K:
         """Take the next key; nobody else gets it before done(key).
@@ -151,19 +160,26 @@ class WorkQueue(Generic[K]):
         """Give back a key taken with get(). Raises KeyError for a key that is not being processed."""
         self._processing.remove(key)
         again = self._again.pop(key, None)
-        if again is not None:
-            self._enqueue(key, *again)
+        if again is None:
+            return
+        priority, added_s, news = again
+        if news or not self._rests(key):
+            self._enqueue(key, priority, added_s)
 
     def close(self) -> None:
         """Drop all that waits, and end every get() with QueueClosed. Keys are not events: nothing is lost for good."""
         self._closed = True
         for waiting in (self._normal, self._low, self._again, self._due, self._heap, self._failures):
             waiting.clear()
+        self._rests_until_s.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         while self._getters:
             self._wake_one()
+
+    def _rests(self, key: K) -> bool:
+        return self._loop.time() < self._rests_until_s.get(key, -math.inf)
 
     def _enqueue(self, key: K, priority: Priority, added_s: float) -> None:
         if key in self._normal:
@@ -203,6 +219,13 @@ class WorkQueue(Generic[K]):
             if not getter.done():
                 getter.set_result(None)
                 return
+
+    def _set_timer(self, key: K, due_s: float) -> None:
+        self._due[key] = due_s
+        self._sequence += 1
+        heapq.heappush(self._heap, (due_s, self._sequence, key))
+        self._drop_superseded()
+        self._arm()
 
     def _arm(self) -> None:
         """Have one timer, for the earliest delay."""

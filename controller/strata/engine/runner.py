@@ -4,7 +4,8 @@ A pass that raises is retried with backoff and never ends a worker: one poisoned
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Generic, TypeVar
 
 import structlog
@@ -17,6 +18,8 @@ from strata.metrics import DaemonMetrics
 
 K = TypeVar("K", bound=Hashable)
 
+SteppingAside = Callable[[], AbstractContextManager[None]]  # Runner.stepping_aside, for those who know no Runner
+
 _ORDINARY = (StoreError, CloudError, NotLeader)  # the world's faults, not ours: a trace would say nothing
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -27,7 +30,7 @@ class _DeadlineExceeded(Exception):  # noqa: N818 - it never leaves this module
 
 
 class Runner(Generic[K]):
-    """`workers` loops over a queue.
+    """`workers` loops over a queue, and as many more as are needed while passes step aside.
 
     `reconcile` returns in how many seconds it wants the key again, or None. A pass that takes longer than
     `deadline_s` is cancelled and retried; that is safe since the cloud adapter shields every mutating call.
@@ -51,24 +54,51 @@ class Runner(Generic[K]):
         self._clock = clock
         self._kind_of = kind_of
         self._deadline_s = deadline_s
+        self._group: asyncio.TaskGroup | None = None
+        self._on_duty: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Run until cancelled, or until the queue is closed."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._workers):
-                group.create_task(self._work())
+            self._group = group
+            self._fill_up()
+
+    @contextmanager
+    def stepping_aside(self) -> Iterator[None]:
+        """Give one's place to another worker while a pass waits for somebody who may be slow, such as EC2.
+
+        So a region that does not answer holds up no other. Who is no worker here just waits."""
+        task = asyncio.current_task()
+        if task is None or task not in self._on_duty:
+            yield
+            return
+        self._on_duty.discard(task)
+        self._fill_up()
+        try:
+            yield
+        finally:
+            self._on_duty.add(task)  # for the rest of the pass there may be one worker more than wanted
+
+    def _fill_up(self) -> None:
+        while self._group is not None and len(self._on_duty) < self._workers:
+            self._on_duty.add(self._group.create_task(self._work()))
 
     async def _work(self) -> None:
-        while True:
-            try:
-                key = await self._queue.get()
-            except QueueClosed:
-                return
-            try:
-                await self._pass(key)
-                obey_cancellation()
-            finally:
-                self._queue.done(key)
+        try:
+            while len(self._on_duty) <= self._workers:
+                await self._work_once()
+        except QueueClosed:
+            return
+        finally:
+            self._on_duty = {task for task in self._on_duty if task is not asyncio.current_task()}
+
+    async def _work_once(self) -> None:
+        key = await self._queue.get()
+        try:
+            await self._pass(key)
+            obey_cancellation()
+        finally:
+            self._queue.done(key)
 
     async def _pass(self, key: K) -> None:
         started_s = self._clock.monotonic_s()
@@ -100,13 +130,15 @@ class Runner(Generic[K]):
     def _retry(self, key: K, error: BaseException) -> None:
         kind, reason = self._kind_of(key), reason_of(error)
         self._metrics.retries.labels(kind, reason).inc()
-        delay_s = self._queue.add_backoff(key)
+        # Whoever was overtaken has only to read again: what overtook it may bring the key back at once.
+        delay_s = self._queue.add_backoff(key, rest=not isinstance(error, Conflict))
         say = _log.bind(kind=kind, key=str(key), reason=reason, retry_s=round(delay_s, 3))
         if isinstance(error, Conflict):
             say.info("pass overtaken", error=str(error))
         elif isinstance(error, (*_ORDINARY, _DeadlineExceeded)):
             say.warning("pass failed", error=str(error))
         else:
+            self._metrics.crashes.labels(kind).inc()
             say.error("pass crashed", exc_info=error)
 
 

@@ -414,3 +414,31 @@ async def test_a_second_run_sees_what_happened_in_between() -> None:
     async with world.running():
         await asyncio.sleep(1)
         assert world.cached() == {"y": "1"}
+
+
+async def test_a_replay_in_turns_tells_of_all_and_misses_no_change_meanwhile() -> None:
+    world = World()
+    names = [f"k{number:04}" for number in range(2_000)]
+    for start in range(0, len(names), 100):
+        await world.put(**dict.fromkeys(names[start : start + 100], "old"))
+    seen: dict[str, str | None] = {}
+    turns = 0
+
+    def hear(change: Change[str]) -> None:
+        seen[change.key] = change.new.obj if change.new else None
+
+    async def count_turns() -> None:
+        nonlocal turns
+        for _ in range(100):
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with world.running(), asyncio.TaskGroup() as group:
+        group.create_task(count_turns())
+        changing = group.create_task(world.put(k0001="new", k1999="new"))
+        async with world.informer.subscribed(hear):
+            assert turns >= 3
+            await changing
+            await asyncio.sleep(0.1)
+            assert seen == {entry.key: entry.obj for entry in world.informer.entries()}
+            assert (seen["/a/k0001"], seen["/a/k1999"]) == ("new", "new")

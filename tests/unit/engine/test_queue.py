@@ -191,3 +191,59 @@ async def test_dispatch_costs_less_than_20_microseconds_a_key(queue: WorkQueue[s
         best_s = min(best_s, (time.perf_counter() - started_s) / len(keys))
     print(f"dispatch: {best_s * 1e6:.2f} us a key")  # noqa: T201 - shown with -s
     assert best_s < 20e-6
+
+
+async def test_a_key_that_failed_stays_in_its_backoff_whatever_is_added(queue: WorkQueue[str]) -> None:
+    loop = asyncio.get_running_loop()
+    for _ in range(10):
+        delay_s = queue.add_backoff("a")
+    began_s = loop.time()
+    queue.add("a")
+    queue.add("a", Priority.LOW)
+    queue.add_after("a", 0.1)
+    assert await queue.get() == "a"
+    assert loop.time() - began_s == pytest.approx(delay_s)
+    assert queue.depth == 0
+
+
+async def test_an_earlier_delay_does_not_swallow_the_end_of_a_backoff(queue: WorkQueue[str]) -> None:
+    queue.add_after("a", 0.01)
+    for _ in range(10):
+        queue.add_backoff("a")
+    async with asyncio.timeout(200):
+        assert await queue.get() == "a"
+
+
+async def test_news_wakes_a_key_from_its_backoff(queue: WorkQueue[str]) -> None:
+    queue.add_backoff("a")
+    queue.add("a", news=True)
+    assert queue.depth == 1
+
+
+async def test_what_a_failing_pass_writes_itself_does_not_bring_it_back_early(queue: WorkQueue[str]) -> None:
+    queue.add("a")
+    key = await queue.get()
+    queue.add(key)  # its own write, heard of while it runs
+    queue.add_backoff(key)
+    queue.done(key)
+    assert queue.depth == 0
+    queue.add(key)  # heard of a moment later
+    assert queue.depth == 0
+    assert await queue.get() == "a"
+
+
+async def test_news_that_comes_while_a_pass_fails_is_looked_at_at_once(queue: WorkQueue[str]) -> None:
+    queue.add("a")
+    key = await queue.get()
+    queue.add(key, news=True)
+    queue.add(key)
+    queue.add_backoff(key)
+    queue.done(key)
+    assert queue.depth == 1
+
+
+async def test_a_key_that_succeeded_rests_no_more(queue: WorkQueue[str]) -> None:
+    queue.add_backoff("a")
+    queue.forget("a")
+    queue.add("a")
+    assert queue.depth == 1

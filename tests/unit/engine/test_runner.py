@@ -214,3 +214,51 @@ async def test_the_runner_ends_when_the_queue_is_closed_and_durations_are_measur
         assert task.done()
         assert not task.cancelled()
     assert world.metrics.registry.get_sample_value("strata_pass_duration_seconds_sum", {"kind": "Layer"}) == 2
+
+
+async def test_passes_that_step_aside_hold_no_other_up() -> None:
+    """Many keys of a region that does not answer; one of a region that does."""
+    passed: list[str] = []
+    answer = asyncio.Event()
+
+    async def reconcile(key: str) -> None:
+        if key.startswith("Layer/slow"):
+            with world.runner.stepping_aside():
+                await answer.wait()
+        passed.append(key)
+
+    world = World(reconcile, workers=2)
+    async with world.running():
+        for number in range(20):
+            world.queue.add(f"Layer/slow-{number}")
+        world.queue.add("Layer/quick")
+        await asyncio.sleep(1)
+        assert passed == ["Layer/quick"]
+        answer.set()
+        await asyncio.sleep(1)
+    assert len(passed) == 21
+
+
+async def test_those_who_stepped_aside_leave_no_more_workers_behind_than_wanted() -> None:
+    at_work = most_at_work = 0
+
+    async def reconcile(key: str) -> None:
+        nonlocal at_work, most_at_work
+        if key.startswith("Layer/slow"):
+            with world.runner.stepping_aside():
+                await asyncio.sleep(1)
+            return
+        at_work += 1
+        most_at_work = max(most_at_work, at_work)
+        await asyncio.sleep(1)
+        at_work -= 1
+
+    world = World(reconcile, workers=2)
+    async with world.running():
+        for number in range(20):
+            world.queue.add(f"Layer/slow-{number}")
+        await asyncio.sleep(10)
+        for number in range(20):
+            world.queue.add(f"Layer/plain-{number}")
+        await asyncio.sleep(30)
+    assert most_at_work == 2
