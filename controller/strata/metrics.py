@@ -25,6 +25,9 @@ class DaemonMetrics:
             "strata_pass_duration_seconds", "Time a pass took", ["kind"], buckets=_PASS_BUCKETS_S, registry=r
         )
         self.retries = Counter("strata_pass_retries", "Passes that failed, by reason", ["kind", "reason"], registry=r)
+        self.crashes = Counter(
+            "strata_crashes", "Work that ended by a fault of ours and is tried again, by kind", ["kind"], registry=r
+        )
         self.ec2_calls = Counter(
             "strata_ec2_calls", "EC2 and SSM calls, by action and code (ok if none)", ["action", "code"], registry=r
         )

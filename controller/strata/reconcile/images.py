@@ -4,6 +4,7 @@ import asyncio
 
 from strata.clock import Clock
 from strata.cloud.port import Cloud
+from strata.engine.runner import SteppingAside
 from strata.errors import CloudError
 from strata.planner.facts import Known, Unknown
 from strata.planner.template import image_key
@@ -18,24 +19,33 @@ _KEEP_FAILURE_S = 30.0
 class Images:
     """Image sources of one region."""
 
-    def __init__(self, cloud: Cloud, clock: Clock) -> None:
+    def __init__(self, cloud: Cloud, clock: Clock, stepping_aside: SteppingAside) -> None:
         self._cloud = cloud
         self._clock = clock
+        self._stepping_aside = stepping_aside
         self._answers: dict[str, tuple[float, Known[ResolvedImage] | Unknown]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def resolve(self, source: ImageSource) -> Known[ResolvedImage] | Unknown:
         """The AMI, or why there is none. Never raises."""
         key = image_key(source)
-        async with self._locks.setdefault(key, asyncio.Lock()):
-            kept = self._answers.get(key)
-            now_s = self._clock.monotonic_s()
-            if kept is not None and now_s < kept[0]:
-                return kept[1]
-            answer = await self._read(source)
-            keep_s = _KEEP_S if isinstance(answer, Known) else _KEEP_FAILURE_S
-            self._answers[key] = (now_s + keep_s, answer)
-            return answer
+        self._forget_old()
+        with self._stepping_aside():
+            async with self._locks.setdefault(key, asyncio.Lock()):
+                kept = self._answers.get(key)
+                now_s = self._clock.monotonic_s()
+                if kept is not None and now_s < kept[0]:
+                    return kept[1]
+                answer = await self._read(source)
+                keep_s = _KEEP_S if isinstance(answer, Known) else _KEEP_FAILURE_S
+                self._answers[key] = (now_s + keep_s, answer)
+                return answer
+
+    def _forget_old(self) -> None:
+        now_s = self._clock.monotonic_s()
+        self._answers = {key: kept for key, kept in self._answers.items() if now_s < kept[0]}
+        # A lock that somebody holds or waits for must stay the one that the next comer finds.
+        self._locks = {key: lock for key, lock in self._locks.items() if lock.locked()}
 
     async def _read(self, source: ImageSource) -> Known[ResolvedImage] | Unknown:
         try:

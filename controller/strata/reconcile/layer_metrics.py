@@ -25,7 +25,12 @@ class LayerTally:
         self.launch_failures: Counter[tuple[str, str, str]] = Counter()
         self._reconciled_s: dict[tuple[str, str], float] = {}
 
+    def begins(self, stack: str, layer: str) -> None:
+        """A pass begins: one that never succeeds has an age as well."""
+        self._reconciled_s.setdefault((stack, layer), self._clock.monotonic_s())
+
     def reconciled(self, stack: str, layer: str) -> None:
+        """A pass came to its end."""
         self._reconciled_s[stack, layer] = self._clock.monotonic_s()
 
     def since_reconcile_s(self, stack: str, layer: str) -> float | None:
@@ -61,7 +66,7 @@ class LayerCollector(Collector):
         )
         protected = GaugeMetricFamily("strata_layer_protected", "1 while the layer's breaker is open", labels=_LABELS)
         age = GaugeMetricFamily(
-            "strata_layer_last_reconcile_age_seconds", "Time since the layer's last pass", labels=_LABELS
+            "strata_layer_last_reconcile_age_seconds", "Time since a pass of the layer did not fail", labels=_LABELS
         )
         for stored in self._objects.layers():
             self._add_gauges(stored.object, desired, phases, protected, age)

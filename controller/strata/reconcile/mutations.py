@@ -4,32 +4,41 @@ Used by the Instance pass (its own id), the launcher (surplus) and the reaper (o
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
 from strata.cloud.port import Cloud
 from strata.engine.leadership import Leadership
-from strata.errors import CloudError, CloudErrorKind, NotLeader
+from strata.engine.runner import SteppingAside
+from strata.errors import CloudError, CloudErrorKind
+from strata.reconcile.dividing import Call, divided
 from strata.resources import tags
 
 log = structlog.get_logger(__name__)
 
 _WINDOW_S = 0.01
 _MAX_IDS = 500
+_SUSPECTS = 8  # that are tried in one round: the others' turn comes again between them
+_SUSPECT_S = 600.0  # so long after its refusal an id goes out alone
 _RETAG_AFTER_S = 120.0  # Describe may lag: do not write the same tags again at once
+
+_Waiting = dict[str, asyncio.Future[None]]
 
 
 class Coalescer:
     """One verb: ids that arrive within a moment go out in one call.
 
-    When a call of several is refused, each id is tried alone, so that one bad id fails nobody else.
+    When a call of several is refused it is divided, so that one bad id fails nobody else. An id that was refused
+    where others were not goes out alone for a while, and after the others: it costs one call each time, not a dozen.
     """
 
-    def __init__(self, call: Callable[[Sequence[str]], Awaitable[None]]) -> None:
+    def __init__(self, call: Call, stepping_aside: SteppingAside) -> None:
         self._call = call
-        self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._stepping_aside = stepping_aside
+        self._waiting: _Waiting = {}
+        self._suspect_until_s: dict[str, float] = {}
         self._wake = asyncio.Event()
 
     async def submit(self, instance_id: str) -> None:
@@ -38,41 +47,71 @@ class Coalescer:
         if future is None:
             future = self._waiting[instance_id] = asyncio.get_running_loop().create_future()
             self._wake.set()
-        await asyncio.shield(future)
+        with self._stepping_aside():  # a region that does not answer must not hold up the passes of another
+            await asyncio.shield(future)
 
     async def run(self) -> None:
         while True:
             await self._wake.wait()
             await asyncio.sleep(_WINDOW_S)
             self._wake.clear()
-            waiting, self._waiting = self._waiting, {}
-            ids = list(waiting)
+            batches = self._take()
             try:
-                for start in range(0, len(ids), _MAX_IDS):
-                    await self._flush({i: waiting[i] for i in ids[start : start + _MAX_IDS]})
+                for batch in batches:
+                    await self._flush(batch)
             finally:  # cut short: nobody else would ever answer those who wait
-                _fail(waiting, CloudError(CloudErrorKind.UNKNOWN_RESULT, "Interrupted", "it may have been done"))
+                for batch in batches:
+                    _tell(batch, tuple(batch), _INTERRUPTED)
 
-    async def _flush(self, batch: Mapping[str, asyncio.Future[None]]) -> None:
-        try:
-            await self._call(tuple(batch))
-        except CloudError as error:
-            if len(batch) == 1 or not error.kind.definitive:
-                _fail(batch, error)
-                return
-            for instance_id, future in batch.items():
-                await self._flush({instance_id: future})
-        except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
-            _fail(batch, error)
+    def _take(self) -> list[_Waiting]:
+        """What goes out now: the ids that nothing is known against, in full calls; then some suspects, one by one."""
+        now_s = asyncio.get_running_loop().time()
+        self._suspect_until_s = {i: until_s for i, until_s in self._suspect_until_s.items() if until_s > now_s}
+        good = [one for one in self._waiting if one not in self._suspect_until_s]
+        suspects = [one for one in self._waiting if one in self._suspect_until_s]
+        if len(suspects) > _SUSPECTS:
+            self._wake.set()
+        calls = [good[start : start + _MAX_IDS] for start in range(0, len(good), _MAX_IDS)]
+        calls += [[one] for one in suspects[:_SUSPECTS]]
+        return [{one: self._waiting.pop(one) for one in ids} for ids in calls]
+
+    async def _flush(self, batch: _Waiting) -> None:
+        refused: list[str] = []
+
+        def tell(ids: Sequence[str], error: Exception | None) -> None:
+            _tell(batch, ids, error)
+            if isinstance(error, CloudError) and error.kind.definitive and len(ids) == 1:
+                refused.extend(ids)
+            if error is None:
+                for one in ids:
+                    self._suspect_until_s.pop(one, None)
+
+        await divided(self._call, tuple(batch), tell)
+        if len(refused) < len(batch) or refused[0] in self._suspect_until_s:  # of all: says nothing about any
+            self._suspect(refused)
+
+    def _suspect(self, ids: Sequence[str]) -> None:
+        until_s = asyncio.get_running_loop().time() + _SUSPECT_S
+        self._suspect_until_s.update(dict.fromkeys(ids, until_s))
+
+
+_INTERRUPTED = CloudError(CloudErrorKind.UNKNOWN_RESULT, "Interrupted", "it may have been done")
+
+
+def _log_untagged(ids: Sequence[str], error: Exception | None) -> None:
+    if error is not None:
+        reason = error.kind.value if isinstance(error, CloudError) else type(error).__name__
+        log.info("tags not written", reason=reason, error=str(error), machines=len(ids))
+
+
+def _tell(batch: _Waiting, ids: Sequence[str], error: Exception | None) -> None:
+    for one in ids:
+        future = batch[one]
+        if future.done():
+            continue
+        if error is None:
+            future.set_result(None)
         else:
-            for future in batch.values():
-                if not future.done():
-                    future.set_result(None)
-
-
-def _fail(batch: Mapping[str, asyncio.Future[None]], error: Exception) -> None:
-    for future in batch.values():
-        if not future.done():
             future.set_exception(error)
             future.exception()  # the waiter may be gone: its pass was cut short
 
@@ -86,13 +125,15 @@ class _TagWish:
 class Mutations:
     """The verbs of one region, for one leadership."""
 
-    def __init__(self, cloud: Cloud, leadership: Leadership, *, act_margin_s: float) -> None:
+    def __init__(
+        self, cloud: Cloud, leadership: Leadership, stepping_aside: SteppingAside, *, act_margin_s: float
+    ) -> None:
         self._cloud = cloud
         self._leadership = leadership
         self._margin_s = act_margin_s
-        self.terminate = Coalescer(self._fenced(cloud.terminate_instances))
-        self.stop = Coalescer(self._fenced(cloud.stop_instances))
-        self.start = Coalescer(self._fenced(cloud.start_instances))
+        self.terminate = Coalescer(self._fenced(cloud.terminate_instances), stepping_aside)
+        self.stop = Coalescer(self._fenced(cloud.stop_instances), stepping_aside)
+        self.start = Coalescer(self._fenced(cloud.start_instances), stepping_aside)
         self._tag_wishes: dict[str, Mapping[str, str]] = {}
         self._tagged_s: dict[str, float] = {}
         self._tag_wake = asyncio.Event()
@@ -112,7 +153,7 @@ class Mutations:
                 group.create_task(verb.run())
             group.create_task(self._run_tags())
 
-    def _fenced(self, call: Callable[[Sequence[str]], Awaitable[None]]) -> Callable[[Sequence[str]], Awaitable[None]]:
+    def _fenced(self, call: Call) -> Call:
         async def fenced(ids: Sequence[str]) -> None:
             self._leadership.require(self._margin_s)
             await call(ids)
@@ -137,13 +178,9 @@ class Mutations:
             self._forget_old()
 
     async def _tag(self, ids: Sequence[str], wanted: Mapping[str, str]) -> None:
-        try:
-            self._leadership.require(self._margin_s)
-            await self._cloud.create_tags(ids, wanted)
-        except CloudError as error:
-            log.info("tags not written", reason=error.kind.value, error=str(error), machines=len(ids))
-        except NotLeader as error:  # a lease that is short for a moment must not end the verbs that are under way
-            log.info("tags not written", reason="NotLeader", error=str(error), machines=len(ids))
+        """Never raises: whatever it is, a tag that is missing must not end the verbs that are under way."""
+        call = self._fenced(lambda some: self._cloud.create_tags(some, wanted))
+        await divided(call, ids, _log_untagged)
 
     def _forget_old(self) -> None:
         now_s = asyncio.get_running_loop().time()

@@ -88,6 +88,14 @@ class Reign:
         self._tally = LayerTally(clock)
         self._events = EventRecorder(store, clock, metrics, component="strata")
         self._adoption = Adoption(objects, repository, clock=clock, rng=rng)
+        self._runner = Runner(
+            self._queue,
+            self._reconcile,
+            workers=settings.workers,
+            metrics=metrics,
+            clock=clock,
+            kind_of=lambda key: key.kind.kind,
+        )
         self.regions = Regions(self._make_region, self._supervisor)
         self._routing = Routing(self._queue, objects, self.regions, self._tally)
         self._instances = InstancePass(
@@ -108,27 +116,18 @@ class Reign:
             self.regions.of(stack)
         for launch in self._objects.launches():  # machines may be left of a stack that is no more
             self.regions.of(None, launch)
-        runner = Runner(
-            self._queue,
-            self._reconcile,
-            workers=self._settings.workers,
-            metrics=self._metrics,
-            clock=self._clock,
-            kind_of=lambda key: key.kind.kind,
-        )
         resync = Resync(self._queue, self._keys, interval_s=self._settings.resync_s, rng=self._rng)
-        self._supervisor.add("runner", runner.run)
+        self._supervisor.add("runner", self._runner.run)
         self._supervisor.add("resync", resync.run)
         self._supervisor.add("events", self._events.run)
         self._supervisor.add("witness", self._testify)
         self._supervisor.add("store", self._mind_the_store)
-        unsubscribe = self._informer.subscribe(self._routing.on_change)
         self._metrics.registry.register(collector)
         try:
-            await self._supervisor.run()
+            async with self._informer.subscribed(self._routing.on_change):
+                await self._supervisor.run()
         finally:
             self._metrics.registry.unregister(collector)
-            unsubscribe()
             self._queue.close()
 
     async def _reconcile(self, key: ObjectKey) -> float | None:
@@ -139,9 +138,17 @@ class Reign:
         if key.kind is kinds.STACK:
             return await self._stacks.reconcile(key)
         if key.kind is kinds.LAYER:
-            self._tally.reconciled(key.namespace, key.name)
-            return await self._layers.reconcile(key)
+            return await self._reconcile_layer(key)
         return await self._instances.reconcile(key)
+
+    async def _reconcile_layer(self, key: ObjectKey) -> float | None:
+        self._tally.begins(key.namespace, key.name)
+        again_s = await self._layers.reconcile(key)
+        if self._objects.layer(key.namespace, key.name) is None:
+            self._tally.forget(key.namespace, key.name)
+        else:
+            self._tally.reconciled(key.namespace, key.name)  # only now: the age of one that fails must grow
+        return again_s
 
     def _keys(self) -> Iterable[ObjectKey]:
         entries = self._informer.entries(kinds.OBJECTS)
@@ -190,7 +197,8 @@ class Reign:
             metrics=self._metrics,
             listener=listener,
         )
-        mutations = Mutations(cloud, self._leadership, act_margin_s=self._settings.act_margin_s)
+        aside = self._runner.stepping_aside
+        mutations = Mutations(cloud, self._leadership, aside, act_margin_s=self._settings.act_margin_s)
         launcher = self._make_launcher(place, cloud, observer, mutations, listener)
         reaper = Reaper(
             region=region,
@@ -214,8 +222,8 @@ class Reign:
             mutations=mutations,
             launcher=launcher,
             reaper=reaper,
-            images=Images(cloud, self._clock),
-            subnets=Subnets(cloud, self._clock),
+            images=Images(cloud, self._clock, aside),
+            subnets=Subnets(cloud, self._clock, aside),
         )
 
     def _make_launcher(

@@ -1,4 +1,9 @@
-"""Which keys a change concerns. Level-triggered: it queues names, and forgets what happened."""
+"""Which keys a change concerns. Level-triggered: it queues names, and forgets what happened.
+
+News, which wakes a key from its backoff, is what people want (a spec's generation, a deletion), what EC2 says of a
+machine, what came of a launch, and what another pass orders (a mark). A status that changed is not: most of them are
+the failing pass's own.
+"""
 
 from strata.engine.informer import Change
 from strata.engine.queue import Priority, WorkQueue
@@ -6,7 +11,7 @@ from strata.reconcile.layer_metrics import LayerTally
 from strata.reconcile.objects import Objects
 from strata.reconcile.regions import Regions, Where, where
 from strata.resources import kinds
-from strata.resources.instance import Instance
+from strata.resources.instance import HealMark, Instance, LaunchRef, Leave
 from strata.resources.kinds import ObjectKey
 from strata.resources.launch import Launch
 from strata.resources.layer import Layer
@@ -32,10 +37,10 @@ class Routing:
         if key is None:
             return
         priority = Priority.LOW if change.replay else Priority.NORMAL
-        if key.kind is not kinds.LAUNCH:
-            self._queue.add(key, priority)
         old = change.old.obj if change.old else None
         new = change.new.obj if change.new else None
+        if key.kind is not kinds.LAUNCH:
+            self._queue.add(key, priority, news=not change.replay and _is_news(old, new))
         obj = new if new is not None else old
         if isinstance(obj, Stack):
             self._on_stack(key, old, new, priority)
@@ -51,14 +56,14 @@ class Routing:
         for instance_id in instance_ids:
             for stored in self._objects.by_machine(instance_id):
                 metadata = stored.object.metadata
-                self._queue.add(ObjectKey(kinds.INSTANCE, metadata.name, metadata.namespace))
+                self._queue.add(ObjectKey(kinds.INSTANCE, metadata.name, metadata.namespace), news=True)
                 self._queue_layers(stored.object)
 
     def on_reachability(self, place: Where) -> None:
         """A region can be read again, or no more."""
         for stack in self._objects.stacks():
             if where(stack.object) == place:
-                self._queue.add(ObjectKey(kinds.STACK, stack.object.metadata.name))
+                self._queue.add(ObjectKey(kinds.STACK, stack.object.metadata.name), news=True)
 
     def on_swept(self, place: Where) -> None:
         for region in self._regions.all():
@@ -71,9 +76,9 @@ class Routing:
         if isinstance(old, Stack) and isinstance(new, Stack) and _same_wish(old, new):
             return
         for layer in self._objects.layers(key.name):
-            self._queue.add(ObjectKey(kinds.LAYER, layer.object.metadata.name, key.name), priority)
+            self._queue.add(ObjectKey(kinds.LAYER, layer.object.metadata.name, key.name), priority, news=True)
         for instance in self._objects.instances(key.name):
-            self._queue.add(ObjectKey(kinds.INSTANCE, instance.object.metadata.name, key.name), priority)
+            self._queue.add(ObjectKey(kinds.INSTANCE, instance.object.metadata.name, key.name), priority, news=True)
         self._poke()
 
     def _on_layer(self, key: ObjectKey, old: Record | None, new: Record | None, priority: Priority) -> None:
@@ -85,7 +90,8 @@ class Routing:
                 self._poke()
             return
         for member in self._objects.members(key.namespace, key.name):
-            self._queue.add(ObjectKey(kinds.INSTANCE, member.object.metadata.name, key.namespace), priority)
+            slot = ObjectKey(kinds.INSTANCE, member.object.metadata.name, key.namespace)
+            self._queue.add(slot, priority, news=True)
         self._poke()
 
     def _on_instance(self, instance: Instance) -> None:
@@ -96,7 +102,7 @@ class Routing:
 
     def _on_launch(self, launch: Launch, priority: Priority) -> None:
         for member in launch.spec.members:
-            self._queue.add(ObjectKey(kinds.INSTANCE, member.name, launch.metadata.namespace), priority)
+            self._queue.add(ObjectKey(kinds.INSTANCE, member.name, launch.metadata.namespace), priority, news=True)
         if launch.status.state == "sealed":
             self._poke()
         else:
@@ -111,7 +117,23 @@ class Routing:
             region.launcher.poke()
 
 
-def _same_wish(old: Stack | Layer, new: Stack | Layer) -> bool:
+def _is_news(old: Record | None, new: Record | None) -> bool:
+    """Whether the object came, went, or changed otherwise than by a pass's report of it."""
+    if isinstance(old, Stack | Layer) and isinstance(new, Stack | Layer):
+        return not _same_wish(old, new)
+    if isinstance(old, Instance) and isinstance(new, Instance):
+        return not (_same_wish(old, new) and _orders(old) == _orders(new))
+    return True
+
+
+def _orders(instance: Instance) -> tuple[HealMark | None, Leave | None, LaunchRef | None]:
+    """What others write into an Instance's status: the Layer pass its mark and its order to leave, the launcher which
+    launch it is in."""
+    status = instance.status
+    return (status.heal, status.leave, status.launch)
+
+
+def _same_wish(old: Stack | Layer | Instance, new: Stack | Layer | Instance) -> bool:
     return (
         old.metadata.generation == new.metadata.generation
         and old.metadata.deletion_timestamp == new.metadata.deletion_timestamp

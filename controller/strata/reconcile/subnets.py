@@ -2,6 +2,7 @@
 
 from strata.clock import Clock
 from strata.cloud.port import Cloud
+from strata.engine.runner import SteppingAside
 from strata.errors import CloudError
 from strata.planner.facts import Known, Unknown
 from strata.resources.machine import Subnet
@@ -17,9 +18,10 @@ _Answer = Known[tuple[Subnet, ...]] | Unknown
 class Subnets:
     """Subnets of one region."""
 
-    def __init__(self, cloud: Cloud, clock: Clock) -> None:
+    def __init__(self, cloud: Cloud, clock: Clock, stepping_aside: SteppingAside) -> None:
         self._cloud = cloud
         self._clock = clock
+        self._stepping_aside = stepping_aside
         self._answers: dict[tuple[str, ...], tuple[float, _Answer]] = {}
 
     async def read(self, stack: Stack) -> _Answer:
@@ -29,9 +31,11 @@ class Subnets:
         now_s = self._clock.monotonic_s()
         if kept is not None and now_s < kept[0]:
             return kept[1]
+        self._answers = {known: kept for known, kept in self._answers.items() if now_s < kept[0]}
         answer: _Answer
         try:
-            found = await self._cloud.describe_subnets(ids)
+            with self._stepping_aside():
+                found = await self._cloud.describe_subnets(ids)
             answer, keep_s = Known(found), _KEEP_S if len(found) == len(ids) else _KEEP_MISSING_S
         except CloudError as error:
             answer, keep_s = Unknown(error.kind.value, error.message), _KEEP_FAILURE_S
