@@ -40,6 +40,9 @@ class DaemonMetrics:
         self.poll_age = Gauge(
             "strata_ec2_poll_age_seconds", "Time since a region was last polled completely", ["region"], registry=r
         )
+        self.witness_failures = Counter(
+            "strata_witness_failures", "Times that the store's revision could not be noted outside of it", registry=r
+        )
         self.events_written = Counter("strata_events_written", "Events recorded", ["type", "reason"], registry=r)
         self.loop_stall = Histogram(
             "strata_event_loop_stall_seconds", "How late the event loop woke a timer",

@@ -22,6 +22,7 @@ class ControllerSettings:
     sweep_interval_s: float = 600.0
     absence_gap_s: float = 120.0  # two complete sweeps this far apart prove absence
     absence_age_s: float = 600.0  # and the machine was launched at least this long ago
+    many_absent_age_s: float = 3600.0  # many at once: missing for longer than EC2 shows what was terminated
     launch_unanswered_s: float = 600.0
     launch_sweep_after_s: float = 900.0
     launch_expiry_s: float = 12 * 3600.0

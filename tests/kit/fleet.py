@@ -1,6 +1,7 @@
 """A whole Strata on virtual time: daemons on one in-memory store and one simulated EC2, and a person who applies."""
 
 import asyncio
+import errno
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -60,11 +61,14 @@ class MemoryWitness:
 
     def __init__(self) -> None:
         self.testimony: Testimony | None = None
+        self.full = False
 
     def recall(self) -> Testimony | None:
         return self.testimony
 
     def testify(self, testimony: Testimony) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
         self.testimony = testimony
 
 

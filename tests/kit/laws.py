@@ -81,6 +81,7 @@ class Laws:
         self._server = server
         self._objects: dict[str, Record] = {}
         self._launches: dict[str, Launch] = {}  # also those that are no longer in the store
+        self._assigned: dict[str, Launch] = {}  # by machine
         self._lost: set[str] = set()  # machines whose records were lost with the store
         self._paused_since_s: dict[str, float] = {}
         world.log = WatchedLog(self._on_call)
@@ -95,8 +96,9 @@ class Laws:
         """The store was restored or wiped: what its records do not say now, nobody can know any more."""
         self._objects.clear()
         self._launches.clear()
+        self._assigned.clear()
         self._on_write(PERSON, tuple(KeyEvent(kv.key, kv, kv.mod_revision) for kv in self._server.items(kinds.OBJECTS)))
-        known = {life.instance_id for life in lives(self._world) if life.tags.get(tags.LAUNCH) in self._launches}
+        known = {life.instance_id for life in lives(self._world) if self._launch_of(life) is not None}
         self._lost = {life.instance_id for life in lives(self._world)} - known
 
     # -- law 2: one machine a slot ---------------------------------------------------------------------------
@@ -113,9 +115,13 @@ class Laws:
             rivals = [other for other, uids in candidates.items() if set(uids) & set(slots) and other != instance_id]
             self._breach(f"law 2: {instance_id} and {', '.join(rivals) or 'no other'} are for the same slots {slots}")
 
+    def _launch_of(self, life: Life) -> Launch | None:
+        """The last launch that assigned the machine (an adopted one has another than its tag says), else its tag's."""
+        return self._assigned.get(life.instance_id) or self._launches.get(life.tags.get(tags.LAUNCH, ""))
+
     def _slots_of(self, life: Life) -> tuple[str, ...]:
         """The uids of the slots that the machine may have been made for."""
-        launch = self._launches.get(life.tags[tags.LAUNCH])
+        launch = self._launch_of(life)
         if launch is None:
             return (f"nobody knows of {life.tags[tags.LAUNCH]}",)
         own = [a.uid for a in launch.status.assignments if a.instance_id == life.instance_id]
@@ -162,7 +168,7 @@ class Laws:
         life, made = self._life(instance_id), self._made(instance_id)
         if life is None or made is None:
             return "it is not in the world"
-        launch = self._launches.get(life.tags.get(tags.LAUNCH, ""))
+        launch = self._launch_of(life)
         if launch is None or not self._is_stored(launch):
             return self._unjustified_orphan(instance_id)
         if launch.status.state == "sealed":
@@ -195,8 +201,8 @@ class Laws:
 
     def _unjustified_orphan(self, instance_id: str) -> str:
         record = self._server.get(f"{kinds.ORPHANS}{instance_id}")
-        if record is not None and b'"decision":"delete"' in record.value:
-            return ""
+        if record is not None:
+            return "" if b'"decision":"delete"' in record.value else "it waits for a person's decision"
         if self.cluster().held_because:
             return f"orphans are held: {self.cluster().held_because}"
         return "" if instance_id not in self._lost else "the store lost its record"
@@ -251,6 +257,7 @@ class Laws:
         self._objects[event.key] = obj
         if isinstance(obj, Launch):
             self._launches[obj.metadata.name] = obj
+            self._assigned.update((one.instance_id, obj) for one in obj.status.assignments)
         if isinstance(obj, Stack):
             self._note_pause(key, obj)
 
@@ -302,7 +309,7 @@ class Laws:
         return found
 
     def _is_held_by_slot(self, life: Life) -> bool:
-        launch = self._launches.get(life.tags.get(tags.LAUNCH, ""))
+        launch = self._launch_of(life)
         if launch is None:
             return False
         uids = {a.uid for a in launch.status.assignments if a.instance_id == life.instance_id}

@@ -1,7 +1,7 @@
 """Stories of what is rare: lost replies, refusals, expired tokens, leaks, orphans, restores, stops, takeovers."""
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from tests.kit.crash import Act, Story
@@ -14,13 +14,13 @@ from strata.resources.codec import decode, encode
 from strata.resources.instance import Instance, Phase
 from strata.resources.kinds import Kind
 from strata.settings import ControllerSettings
-from strata.store.port import Delete, Put
+from strata.store.port import Delete, ModRevisionIs, Put
 from strata_sim.controls import ids
 from strata_sim.faults import Fault
 from strata_sim.knobs import Delays
 
 # As in production, but that proofs and graces take minutes instead of quarters of an hour.
-_QUICK = ControllerSettings(
+QUICK = ControllerSettings(
     resync_s=120.0,
     sweep_interval_s=120.0,
     absence_gap_s=30.0,
@@ -109,8 +109,8 @@ async def _one_online(act: Act) -> bool:
     return await online(act, 1)
 
 
-EXPIRED_MADE = Story("expired_made", _expire_made, start, _one_online, rare=True, settings=_QUICK)
-EXPIRED_UNMADE = Story("expired_unmade", _expire_unmade, start, _one_online, rare=True, settings=_QUICK)
+EXPIRED_MADE = Story("expired_made", _expire_made, start, _one_online, rare=True, settings=QUICK)
+EXPIRED_UNMADE = Story("expired_unmade", _expire_unmade, start, _one_online, rare=True, settings=QUICK)
 
 
 async def _strip_in_flight(act: Act) -> None:
@@ -118,7 +118,7 @@ async def _strip_in_flight(act: Act) -> None:
     await remove(act, kinds.INSTANCE, f"{LAYER}-1")
 
 
-SURPLUS = Story("surplus", _strip_in_flight, start, _one_online, rare=True, settings=_QUICK)
+SURPLUS = Story("surplus", _strip_in_flight, start, _one_online, rare=True, settings=QUICK)
 
 
 async def _age_records(act: Act) -> None:
@@ -151,7 +151,7 @@ async def _two_online(act: Act) -> bool:
     return await online(act, 2)
 
 
-VANISHED = Story("vanished", _vanish, start, _two_online, rare=True, settings=_QUICK)
+VANISHED = Story("vanished", _vanish, start, _two_online, rare=True, settings=QUICK)
 
 
 async def _two_restarting(act: Act) -> None:
@@ -190,7 +190,7 @@ async def _never_boots(act: Act) -> None:
     await act.fleet.person.layer(STACK, LAYER, 2, healing={"startDeadline": "20s"})
 
 
-NEVER_BOOTS = Story("never_boots", stack, _never_boots, _two_online, rare=True, settings=_QUICK)
+NEVER_BOOTS = Story("never_boots", stack, _never_boots, _two_online, rare=True, settings=QUICK)
 
 
 # -- power, protection ---------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ PROTECTED = Story("protected", _two_protected, _delete_layer, _gone_once_unprote
 async def _lose_records(act: Act, count: int, *, of: int) -> None:
     """The records of the first slots are lost; the machines are older than the reaper's grace."""
     await machines(act, of)
-    await asyncio.sleep(_QUICK.orphan_grace_s)
+    await asyncio.sleep(QUICK.orphan_grace_s)
     act.processes.kill()
     lost = sorted(await _slots(act), key=lambda slot: slot.metadata.name)[:count]
     await remove(act, kinds.INSTANCE, *(slot.metadata.name for slot in lost))
@@ -279,7 +279,7 @@ async def _leak_one(act: Act) -> None:
     await _lose_records(act, 1, of=2)
 
 
-ORPHAN_REAPED = Story("orphan_reaped", _leak_one, start, _two_online, rare=True, settings=_QUICK)
+ORPHAN_REAPED = Story("orphan_reaped", _leak_one, start, _two_online, rare=True, settings=QUICK)
 
 
 async def _leak_four(act: Act) -> None:
@@ -303,11 +303,19 @@ async def _decide(act: Act, orphan: Orphan, number: int) -> None:
     act.decided.add(orphan.instance_id)
     decision = "adopt" if first and number % 2 else "delete"
     into = "nowhere" if decision == "adopt" and number == 3 and not refused else LAYER
-    value = encode(msgspec.structs.replace(orphan, decision=decision, adopt_into=into))
-    await act.fleet.store.txn([], [Put(f"{kinds.ORPHANS}{orphan.instance_id}", value)])
+    await decide(act, orphan.instance_id, decision, into)
 
 
-ORPHANS_HELD = Story("orphans_held", _leak_four, start, _four_decided, settings=_QUICK)
+async def decide(act: Act, instance_id: str, decision: Literal["adopt", "delete"], into: str = "") -> None:
+    """A person's word, as the API server writes it."""
+    key = f"{kinds.ORPHANS}{instance_id}"
+    while (kv := await act.fleet.store.get(key)) is not None:
+        orphan = msgspec.structs.replace(decode(Orphan, kv.value), decision=decision, adopt_into=into)
+        if (await act.fleet.store.txn([ModRevisionIs(key, kv.mod_revision)], [Put(key, encode(orphan))])).succeeded:
+            return
+
+
+ORPHANS_HELD = Story("orphans_held", _leak_four, start, _four_decided, settings=QUICK)
 
 
 async def _restore(act: Act) -> None:
@@ -328,7 +336,7 @@ async def _two_witnessed(act: Act) -> None:
     await asyncio.sleep(60)
 
 
-RESTORED = Story("restored", _two_witnessed, _restore, _held_and_released, rare=True, settings=_QUICK)
+RESTORED = Story("restored", _two_witnessed, _restore, _held_and_released, rare=True, settings=QUICK)
 
 
 async def _restore_while_down(act: Act) -> None:
@@ -337,7 +345,7 @@ async def _restore_while_down(act: Act) -> None:
     await _restore(act)
 
 
-RESTORED_DOWN = Story("restored_down", _restore_while_down, start, _held_and_released, rare=True, settings=_QUICK)
+RESTORED_DOWN = Story("restored_down", _restore_while_down, start, _held_and_released, rare=True, settings=QUICK)
 
 
 async def _two_of_one_id(act: Act) -> None:
@@ -356,7 +364,7 @@ async def _restore_unwitnessed(act: Act) -> None:
 
 
 RESTORED_UNWITNESSED = Story(
-    "restored_unwitnessed", _two_of_one_id, _restore_unwitnessed, _two_online, rare=True, settings=_QUICK
+    "restored_unwitnessed", _two_of_one_id, _restore_unwitnessed, _two_online, rare=True, settings=QUICK
 )
 
 
@@ -376,7 +384,7 @@ async def _five_gone(act: Act) -> bool:
     return bool(act.decided) and not found and await online(act, 5)
 
 
-ORPHANS_GONE = Story("orphans_gone", _leak_five, start, _five_gone, rare=True, settings=_QUICK)
+ORPHANS_GONE = Story("orphans_gone", _leak_five, start, _five_gone, rare=True, settings=QUICK)
 
 
 async def _lose_layer(act: Act) -> None:

@@ -18,7 +18,7 @@ from strata.engine.leadership import Election, Leadership
 from strata.engine.supervisor import Supervisor
 from strata.errors import Regressed
 from strata.metrics import DaemonMetrics
-from strata.reconcile.identity import IdentityKeeper, Witness
+from strata.reconcile.identity import IdentityKeeper, Testifying, Witness
 from strata.reconcile.objects import Objects, decode_entry
 from strata.reconcile.reign import Reign
 from strata.resources import kinds
@@ -70,6 +70,7 @@ class Controller:
             metrics=metrics,
         )
         self.reign: Reign | None = None  # while we lead
+        self._testifying = Testifying(store, witness, metrics, revision=lambda: self.informer.revision)
         self._doubted: Regressed | None = None  # the last time that the store went back, and orphans were held for it
         metrics.watch_age.set_function(self.informer.age_s)
 
@@ -77,6 +78,7 @@ class Controller:
         """Run until cancelled."""
         supervisor = Supervisor(clock=self._clock, rng=self._rng)
         supervisor.add("informer", self.informer.run)
+        supervisor.add("witness", self._testifying.run)
         supervisor.add("election", lambda: self.election.run(self._lead))
         await supervisor.run()
 

@@ -16,7 +16,7 @@ import structlog
 
 from strata.clock import Clock
 from strata.cloud.port import MAX_FILTER_VALUES, Cloud, Filter
-from strata.errors import CloudError
+from strata.errors import CloudError, CloudErrorKind
 from strata.metrics import DaemonMetrics
 from strata.planner.facts import Absent, Known, MachineFact, Observed, Unknown
 from strata.planner.launch import Sweeps
@@ -32,6 +32,9 @@ _IN_ORDER: tuple[MachineState, ...] = ("pending", "running", "stopping", "stoppe
 _SWEEP_INSTEAD = 2 * MAX_FILTER_VALUES  # more ids than this: one sweep is fewer calls
 _SLOWER_POLLS = 3  # doublings of the interval while polls fail
 _STALE_POLLS = 6  # after so many missed polls, what was known is Unknown
+_STALE_AT_LEAST_S = 30.0  # but one slow read is no outage, however short the interval
+_FEW_MISSING = 3  # so many, or this share of a region's machines, may vanish without a word of EC2's
+_FEW_MISSING_SHARE = 0.3
 
 
 class _Track:
@@ -104,22 +107,25 @@ class RegionObserver:
         self._impaired_due_s = 0.0
         self._failures = 0
         self._news: set[str] = set()  # machines that are not as the listener was told
+        self._many_missing = 0  # how many are missing, where that is more than can be believed at once
+        self._shows_ours = False  # the last sweep showed a live machine of ours: we look where ours are
+        self._probe = ""  # the one of many that is taken as gone all the same, for its successor to be seen
+        self._probe_due_s = 0.0
         self._wake = asyncio.Event()
 
     # -- what passes ask -------------------------------------------------------------------------------------
 
-    def fact(self, instance_id: str) -> MachineFact:
-        """What is known of this machine now."""
+    def fact(self, instance_id: str, *, unwanted: bool = False) -> MachineFact:
+        """What is known of this machine now. Of an unwanted one absence is believed even if many are missing: were it
+        there after all, the audit would end it."""
         now_s = self._clock.monotonic_s()
         track = self._tracks.get(instance_id)
-        if self._complete_s is None and (track is None or track.machine is None):
-            return self._failure
-        if self._complete_s is not None and now_s - self._complete_s > self._stale_after_s():
-            return self._failure
+        if self._complete_s is None or now_s - self._complete_s > self._stale_after_s():
+            return self._failure  # also of what a part of a read showed: one part alone may be no whole truth
         if track is None:
             return Unknown(reasons.UNKNOWN, f"{instance_id} was in no answer yet")
         if track.missing_s is not None or track.machine is None:
-            return self._missing_fact(instance_id, track)
+            return self._missing_fact(instance_id, track, unwanted=unwanted)
         return Known(self._observed(track, track.machine, now_s))
 
     def poll_state(self) -> Known[datetime] | Unknown:
@@ -151,8 +157,14 @@ class RegionObserver:
         """All machines that a complete read showed and none has missed since."""
         return [t.machine for t in self._tracks.values() if t.machine is not None and t.missing_s is None]
 
-    def last_sweep_at(self) -> datetime | None:
-        return self._sweep_times[-1] if self._sweep_times else None
+    def checks_of(self, instance_id: str) -> CheckState | None:
+        """Its status checks as they were last read; None: not read since this daemon leads."""
+        track = self._tracks.get(instance_id)
+        return track.checks if track is not None else None
+
+    def many_missing(self) -> int:
+        """How many machines are missing, where they are too many at once to be taken as gone; else 0."""
+        return self._many_missing
 
     def learn(self, machines: Sequence[Machine]) -> None:
         """Take in machines from another complete answer, such as RunInstances'."""
@@ -195,12 +207,15 @@ class RegionObserver:
     async def sweep(self) -> None:
         """Read all machines of ours. Raises CloudError when any page failed: it was then no sweep."""
         began_at, began_s = self._clock.now(), self._clock.monotonic_s()
+        is_proof = await self._account_is_right()
         machines = await self._cloud.describe_instances([self._cluster])
         self._news |= self._merge(machines)
-        missing = await self._note_missing({machine.instance_id for machine in machines}, began_s)
+        self._shows_ours = any(machine.live for machine in machines)
+        missing = await self._note_missing({machine.instance_id for machine in machines}, began_s, is_proof=is_proof)
         self._news |= missing
         await self._read_checks(self._open_ids())
-        self._sweep_times.append(began_at)
+        if is_proof:
+            self._sweep_times.append(began_at)
         again_s = self._settings.absence_gap_s if self._any_missing() else self._settings.sweep_interval_s
         self._sweep_due_s = began_s + again_s
         self._completed()
@@ -264,35 +279,59 @@ class RegionObserver:
         track.impaired_s = self._clock.monotonic_s() if health.checks == "impaired" else None
         return True
 
-    async def _note_missing(self, seen: set[str], began_s: float) -> set[str]:
+    async def _account_is_right(self) -> bool:
+        """False: nobody could say whose credentials these are. Raises CloudError where they are another account's: its
+        answers would be complete, and show none of ours."""
+        try:
+            await self._cloud.account()
+        except CloudError as error:
+            if error.kind is CloudErrorKind.WRONG_ACCOUNT:
+                raise
+            log.info("account not known: what is missing counts as no proof", region=self.region, error=str(error))
+            return False
+        return True
+
+    async def _note_missing(self, seen: set[str], began_s: float, *, is_proof: bool) -> set[str]:
         """After a complete sweep: what it did not show. A terminated machine that left EC2's lists is forgotten
         unless an object still needs it as its proof."""
         expected = set(self._listener.expected())
         gone = [i for i, t in self._tracks.items() if i not in seen and i not in expected]
         for instance_id in gone:
             del self._tracks[instance_id]
-        missing = [i for i in expected if i not in seen and not self._known_gone(i)]
-        if not missing:
-            return set()
-        found = await self._read_by_id(missing)
+        unseen = [i for i in expected if i not in seen and not self._known_gone(i)]
+        found = await self._read_by_id(unseen)
         changed = self._merge(found)
-        for instance_id in set(missing) - {machine.instance_id for machine in found}:
+        missing = set(unseen) - {machine.instance_id for machine in found}
+        for instance_id in missing:
             track = self._tracks.setdefault(instance_id, _Track(None, began_s))
-            if self._count_missing(track, began_s):
+            if self._count_missing(track, began_s, is_proof=is_proof):
                 changed.add(instance_id)
+        self._weigh_missing(missing, len(expected))
         return changed
+
+    def _weigh_missing(self, missing: set[str], expected_count: int) -> None:
+        """Whether so many are missing at once that they are rather not shown than gone. See docs/designs/004."""
+        is_many = len(missing) > max(_FEW_MISSING, _FEW_MISSING_SHARE * expected_count)
+        if is_many and not self._many_missing:
+            log.error("many machines are missing at once", region=self.region, missing=len(missing), of=expected_count)
+        self._many_missing = len(missing) if is_many else 0
+        now_s, age_s = self._clock.monotonic_s(), self._settings.many_absent_age_s
+        long_missing = [i for i in missing if now_s - (self._tracks[i].missing_s or now_s) >= age_s]
+        if is_many and long_missing and not self._shows_ours and now_s >= self._probe_due_s:
+            self._probe, self._probe_due_s = min(long_missing), now_s + age_s
+            log.warning("one of the missing machines is taken as gone", region=self.region, machine=self._probe)
 
     def _known_gone(self, instance_id: str) -> bool:
         track = self._tracks.get(instance_id)
         return track is not None and track.machine is not None and track.machine.state == "terminated"
 
-    def _count_missing(self, track: _Track, began_s: float) -> bool:
+    def _count_missing(self, track: _Track, began_s: float, *, is_proof: bool) -> bool:
         """Count a sweep that missed the machine, if it is far enough from the last one counted."""
         if track.missing_s is None:
             track.missing_s = track.swept_missing_s = began_s
-            track.missing_sweeps = 1
+            track.missing_sweeps = int(is_proof)
             return True
-        if began_s - track.swept_missing_s < self._settings.absence_gap_s:
+        if not is_proof or began_s - track.swept_missing_s < self._settings.absence_gap_s:
             return False
         track.swept_missing_s = began_s
         track.missing_sweeps += 1
@@ -301,14 +340,22 @@ class RegionObserver:
     def _any_missing(self) -> bool:
         return any(track.missing_s is not None for track in self._tracks.values())
 
-    def _missing_fact(self, instance_id: str, track: _Track) -> Absent | Unknown:
-        """Absent = missing in two complete sweeps and by id, long enough after the launch."""
+    def _missing_fact(self, instance_id: str, track: _Track, *, unwanted: bool) -> Absent | Unknown:
+        """Absent = missing in two complete sweeps and by id, long enough after the launch, and not one of many."""
         now_s = self._clock.monotonic_s()
         missing_s = track.missing_s if track.missing_s is not None else now_s
         old_enough = now_s - (track.started_s if track.machine else missing_s) >= self._settings.absence_age_s
-        if track.missing_sweeps >= 2 and old_enough:  # noqa: PLR2004 - the design's two sweeps
-            return Absent(self._clock.now() - timedelta(seconds=now_s - missing_s), track.missing_sweeps)
-        return Unknown(reasons.UNKNOWN, f"{instance_id} is in no answer of EC2's; not proved absent yet")
+        if track.missing_sweeps < 2 or not old_enough:  # noqa: PLR2004 - the design's two sweeps
+            return Unknown(reasons.UNKNOWN, f"{instance_id} is in no answer of EC2's; not proved absent yet")
+        if self._many_missing and not unwanted and not self._is_gone_among_many(instance_id, now_s - missing_s):
+            message = f"{instance_id} is in no answer of EC2's, like too many others at once, and no end was reported"
+            return Unknown(reasons.MANY_MISSING, f"{message}: not taken as gone yet")
+        return Absent(self._clock.now() - timedelta(seconds=now_s - missing_s), track.missing_sweeps)
+
+    def _is_gone_among_many(self, instance_id: str, missing_for_s: float) -> bool:
+        """Missing for longer than EC2 shows what was terminated, while it shows others of ours; or the probe."""
+        long_enough = missing_for_s >= self._settings.many_absent_age_s
+        return (long_enough and self._shows_ours) or instance_id == self._probe
 
     def _observed(self, track: _Track, machine: Machine, now_s: float) -> Observed:
         now = self._clock.now()
@@ -348,7 +395,7 @@ class RegionObserver:
         return self._settings.poll_interval_s * slower
 
     def _stale_after_s(self) -> float:
-        return _STALE_POLLS * self._settings.poll_interval_s
+        return max(_STALE_AT_LEAST_S, _STALE_POLLS * self._settings.poll_interval_s)
 
     def _export_age(self) -> None:
         if self._complete_s is not None:

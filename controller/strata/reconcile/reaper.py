@@ -1,35 +1,37 @@
-"""The orphan reaper of one region: ends, or holds for a person, machines of ours that no Launch record accounts for.
+"""The orphan reaper of one region: ends, or holds for a person, machines of ours that no record accounts for.
 
 It acts only after a complete sweep, against a quorum read of all Launch records that began later.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 
 import structlog
 
 from strata.clock import Clock
 from strata.errors import CloudError, StoreError
 from strata.planner.facts import Note
-from strata.planner.orphans import OrphanPlan, plan_orphans
+from strata.planner.orphans import Accounted, OrphanPlan, plan_orphans
 from strata.planner.policy import Policy
-from strata.reconcile.adoption import Adoption, Refused
+from strata.reconcile.accounting import accounted, readable
 from strata.reconcile.events import EventRecorder
 from strata.reconcile.identity import IdentityKeeper
 from strata.reconcile.mutations import Mutations
 from strata.reconcile.objects import Objects
 from strata.reconcile.observer import RegionObserver
+from strata.reconcile.orphan_decisions import Decisions, end_machine, record
+from strata.reconcile.orphan_records import OrphanRecords
 from strata.resources import kinds, reasons, tags
 from strata.resources.cluster import Orphan
-from strata.resources.codec import decode, encode
-from strata.resources.kinds import ObjectKey
 from strata.resources.machine import Machine
-from strata.store.port import KeyValue, Store
-from strata.store.repository import Repository, Write
+from strata.store.port import Store
 
 log = structlog.get_logger(__name__)
 
 _DECISIONS_EVERY_S = 5.0
+_MISSED_SWEEPS = 2  # a machine with a record that so many sweeps in a row did not show is gone
 
 
 class Reaper:
@@ -38,36 +40,42 @@ class Reaper:
     def __init__(
         self,
         *,
-        region: str,
-        endpoint: str | None,
+        place: tuple[str, str | None],
+        records: OrphanRecords,
+        decisions: Decisions,
         observer: RegionObserver,
         mutations: Mutations,
         objects: Objects,
+        unreadable: Callable[[], Iterable[bytes]],
         store: Store,
-        repository: Repository,
         keeper: IdentityKeeper,
         events: EventRecorder,
-        adoption: Adoption,
         clock: Clock,
         policy: Policy,
         store_doubt: Callable[[], str],
+        all_clear_since: Callable[[datetime], bool],
+        on_held: Callable[[str], None],
     ) -> None:
-        self._region = region
-        self._endpoint = endpoint
+        """`unreadable` are the values of objects that cannot be decoded; `all_clear_since` asks the reapers of all
+        places; `on_held` is told of each stack whose number of held orphans is another now."""
+        self._place = place
+        self._records = records
+        self._decisions = decisions
         self._observer = observer
         self._mutations = mutations
         self._objects = objects
+        self._unreadable = unreadable
         self._store = store
-        self._repository = repository
         self._keeper = keeper
         self._events = events
-        self._adoption = adoption
         self._clock = clock
         self._policy = policy
         self._store_doubt = store_doubt
+        self._all_clear_since = all_clear_since
+        self._on_held = on_held
         self._swept = asyncio.Event()
-        self._held: dict[str, KeyValue] = {}
-        self._read_held = True  # a former leader may have left records
+        self._clear_at: datetime | None = None  # when a sweep last showed only what is accounted for
+        self._missed: Counter[str] = Counter()  # sweeps in a row that did not show a machine with a record
 
     def swept(self) -> None:
         """A complete sweep has just ended."""
@@ -75,103 +83,124 @@ class Reaper:
 
     def held_count(self, stack: str) -> int:
         """How many orphans of this stack wait for a person."""
-        records = (decode(Orphan, kv.value) for kv in self._held.values())
-        return sum(orphan.stack == stack for orphan in records)
+        return self._records.of_stack(stack)
+
+    @property
+    def records(self) -> OrphanRecords:
+        return self._records
+
+    def clear_since(self, since: datetime) -> bool:
+        """Whether a sweep so long after this time that all young machines were old showed only accounted ones."""
+        return self._clear_at is not None and self._clear_at - since >= timedelta(seconds=self._policy.orphan_grace_s)
 
     async def run(self) -> None:
         while True:
+            before = self._held_by_stack()
             try:
                 await self._turn()
             except (StoreError, CloudError) as error:
-                log.warning("orphans not judged", region=self._region, error=str(error))
+                log.warning("orphans not judged", region=self._place[0], error=str(error))
+            after = self._held_by_stack()
+            for stack in {*before, *after}:
+                if before[stack] != after[stack]:
+                    self._on_held(stack)
             try:
                 async with asyncio.timeout(_DECISIONS_EVERY_S):
                     await self._swept.wait()
             except TimeoutError:
                 pass
 
+    def _held_by_stack(self) -> Counter[str]:
+        return Counter(held.orphan.stack for held in self._records.held.values())
+
     async def _turn(self) -> None:
+        if self._records.held or not self._records.were_read:  # a former leader may have left some
+            await self._records.read()
+            await self._decisions.carry_out()
         if self._swept.is_set():
             self._swept.clear()
             await self._judge()
-        if self._held or self._read_held:
-            await self._carry_out_decisions()
-
-    # -- judging ---------------------------------------------------------------------------------------------
 
     async def _judge(self) -> None:
         machines = self._observer.machines()  # of the sweep; read before the records, which can only grow
-        cached = frozenset(stored.object.metadata.name for stored in self._objects.launches())
-        suspects = self._plan(machines, cached)
-        if suspects.orphans or suspects.young_count:
-            suspects = self._plan(machines, await self._recorded_launches())
-        if suspects.held_because:
-            await self._hold(suspects)
-        else:
-            await self._reap(suspects.orphans)
-        await self._release_if_clear(suspects)
+        plan = self._plan(machines, self._cached())
+        if plan.orphans or plan.young_count:
+            stored = await self._stored()
+            await self._records.read()
+            plan = self._plan(machines, stored)
+        self._clear_at = None if plan.orphans or plan.young_count else self._clock.now()
+        await self._hold(plan)
+        await self._reap(plan.reap)
+        await self._forget(plan.orphans, machines)
+        await self._release_if_clear()
 
-    def _plan(self, machines: list[Machine], launches: frozenset[str]) -> OrphanPlan:
-        doubt = self._keeper.identity.held_because or self._store_doubt()
-        return plan_orphans(machines, launches=launches, store_doubt=doubt, now=self._clock.now(), policy=self._policy)
+    def _plan(self, machines: list[Machine], by: Accounted) -> OrphanPlan:
+        return plan_orphans(
+            machines,
+            accounted=by,
+            recorded=self._records.ids(),
+            store_doubt=self._keeper.identity.held_because or self._store_doubt(),
+            now=self._clock.now(),
+            policy=self._policy,
+        )
 
-    async def _recorded_launches(self) -> frozenset[str]:
+    def _cached(self) -> Accounted:
+        launches = (stored.object for stored in self._objects.launches())
+        return accounted(launches, (stored.object for stored in self._objects.instances()), self._unreadable())
+
+    async def _stored(self) -> Accounted:
+        """By the Launch records as they are in the store now. A slot's memory is as old as its machine, and the
+        machine is older than any delay of the cache."""
         listing = await self._store.list(kinds.LAUNCH.prefix())
-        return frozenset(kv.key.rpartition("/")[2] for kv in listing.items)
+        launches, unreadable = readable(listing.items)
+        instances = (stored.object for stored in self._objects.instances())
+        return accounted(launches, instances, [*self._unreadable(), *unreadable])
 
     async def _reap(self, orphans: tuple[Machine, ...]) -> None:
-        for machine in orphans:
-            note = Note(reasons.ORPHAN_REAPED, f"ends {machine.instance_id}: no record accounts for it", warning=True)
-            self._record(machine.tags.get(tags.STACK, ""), note)
-            await self._mutations.terminate.submit(machine.instance_id)
-        await self._forget_held(keep=frozenset())
+        async with asyncio.TaskGroup() as group:
+            for machine in orphans:
+                if not self._objects.paused(machine.tags.get(tags.STACK, "")):
+                    group.create_task(self._end(machine))
+
+    async def _end(self, machine: Machine) -> None:
+        if await end_machine(self._mutations, machine.instance_id):
+            return  # the next sweep shows it again
+        note = Note(reasons.ORPHAN_REAPED, f"ended {machine.instance_id}: no record accounts for it", warning=True)
+        record(self._events, self._objects, machine.tags.get(tags.STACK, ""), note)
 
     async def _hold(self, plan: OrphanPlan) -> None:
-        await self._read_records()
-        for machine in plan.orphans:
-            if machine.instance_id not in self._held:
-                await self._write_orphan(self._orphan(machine, plan.held_because), None)
-                note = Note(reasons.ORPHANS_HELD, f"{machine.instance_id}: {plan.held_because}", warning=True)
-                self._record(machine.tags.get(tags.STACK, ""), note)
-        await self._forget_held(keep=frozenset(machine.instance_id for machine in plan.orphans))
+        for machine in plan.hold:
+            orphan = self._orphan(machine, plan.held_because)
+            await self._records.write(orphan, None)
+            note = Note(reasons.ORPHANS_HELD, f"{machine.instance_id}: {plan.held_because}", warning=True)
+            record(self._events, self._objects, orphan.stack, note)
 
-    async def _release_if_clear(self, plan: OrphanPlan) -> None:
-        """Lift the hold once no machine is unaccounted for, and the young ones had time to become old."""
+    async def _forget(self, orphans: tuple[Machine, ...], machines: list[Machine]) -> None:
+        """Remove the records of what is no orphan any more: gone, or accounted for. One answer that lacks a machine
+        proves nothing: were its record removed for that, it would be a new orphan when it is shown again."""
+        still, shown = {m.instance_id for m in orphans}, {m.instance_id for m in machines}
+        for instance_id, held in list(self._records.held.items()):
+            self._missed[instance_id] = 0 if instance_id in shown else self._missed[instance_id] + 1
+            if instance_id in still or 0 < self._missed[instance_id] < _MISSED_SWEEPS:
+                continue
+            await self._records.forget(held)
+            del self._missed[instance_id]
+
+    async def _release_if_clear(self) -> None:
+        """Lift the hold, which is one of all regions, once in all of them every machine is accounted for, and nothing
+        waits for a person anywhere."""
         identity = self._keeper.identity
-        if not identity.held_because or identity.held_since is None or plan.orphans or plan.young_count:
+        if not identity.held_because or identity.held_since is None or not self._all_clear_since(identity.held_since):
             return
-        held_s = (self._clock.now() - identity.held_since).total_seconds()
-        if held_s >= self._policy.orphan_grace_s:
+        await self._records.read()
+        if not self._records.count:
             await self._keeper.release()
-
-    # -- records ---------------------------------------------------------------------------------------------
-
-    async def _read_records(self) -> None:
-        listing = await self._store.list(kinds.ORPHANS)
-        own = ((kv, decode(Orphan, kv.value)) for kv in listing.items)
-        self._held = {
-            orphan.instance_id: kv
-            for kv, orphan in own
-            if (orphan.region, orphan.endpoint) == (self._region, self._endpoint)
-        }
-        self._read_held = False
-
-    async def _forget_held(self, *, keep: frozenset[str]) -> None:
-        for instance_id in [i for i in self._held if i not in keep]:
-            kv = self._held.pop(instance_id)
-            await self._repository.commit([Write(kv.key, None, kv.mod_revision)])
-
-    async def _write_orphan(self, orphan: Orphan, before: KeyValue | None) -> None:
-        key, value = f"{kinds.ORPHANS}{orphan.instance_id}", encode(orphan)
-        revision = await self._repository.commit([Write(key, value, before.mod_revision if before else 0)])
-        created = before.create_revision if before else revision
-        self._held[orphan.instance_id] = KeyValue(key, value, created, revision)
 
     def _orphan(self, machine: Machine, because: str) -> Orphan:
         return Orphan(
             instance_id=machine.instance_id,
-            region=self._region,
-            endpoint=self._endpoint,
+            region=self._place[0],
+            endpoint=self._place[1],
             stack=machine.tags.get(tags.STACK, ""),
             layer=machine.tags.get(tags.LAYER, ""),
             name=machine.tags.get(tags.INSTANCE, ""),
@@ -182,46 +211,3 @@ class Reaper:
             found_at=self._clock.now(),
             held_because=because,
         )
-
-    # -- decisions -------------------------------------------------------------------------------------------
-
-    async def _carry_out_decisions(self) -> None:
-        await self._read_records()
-        machines = {machine.instance_id: machine for machine in self._observer.machines()}
-        for instance_id, kv in list(self._held.items()):
-            orphan = decode(Orphan, kv.value)
-            machine = machines.get(instance_id)
-            if not orphan.decision or machine is None:
-                continue
-            if orphan.decision == "delete":
-                await self._delete(orphan, kv)
-            else:
-                await self._adopt(orphan, machine, kv)
-
-    async def _delete(self, orphan: Orphan, kv: KeyValue) -> None:
-        await self._mutations.terminate.submit(orphan.instance_id)
-        await self._repository.commit([Write(kv.key, None, kv.mod_revision)])
-        self._held.pop(orphan.instance_id, None)
-        note = Note(reasons.ORPHAN_REAPED, f"ends {orphan.instance_id}: a person decided so", warning=True)
-        self._record(orphan.stack, note)
-
-    async def _adopt(self, orphan: Orphan, machine: Machine, kv: KeyValue) -> None:
-        try:
-            name = await self._adoption.adopt(orphan, machine, forget=Write(kv.key, None, kv.mod_revision))
-        except Refused as refusal:
-            message = str(refusal)
-            await self._write_orphan(_undecided(orphan, message), kv)
-            return
-        self._held.pop(orphan.instance_id, None)
-        self._record(orphan.stack, Note(reasons.ADOPTED, f"{orphan.instance_id} is {name} now"))
-
-    def _record(self, stack: str, note: Note) -> None:
-        stored = self._objects.stack(stack)
-        uid = stored.object.metadata.uid if stored is not None else ""
-        self._events.record(ObjectKey(kinds.STACK, stack or "unknown"), uid, note)
-
-
-def _undecided(orphan: Orphan, message: str) -> Orphan:
-    """Back to waiting, with why the decision could not be carried out."""
-    fields = {name: getattr(orphan, name) for name in orphan.__struct_fields__}
-    return Orphan(**(fields | {"decision": "", "message": message}))

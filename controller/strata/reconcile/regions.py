@@ -41,6 +41,17 @@ def where(stack: Stack) -> Where:
     return (stack.spec.region, stack.spec.endpoint)
 
 
+def name_of(place: Where) -> str:
+    """A place as logs, metrics and the cluster's identity have it."""
+    return place[0] if place[1] is None else f"{place[0]}@{place[1]}"
+
+
+def place_of(name: str) -> Where:
+    """The place that name_of() gave this name."""
+    region, _, endpoint = name.partition("@")
+    return (region, endpoint or None)
+
+
 class Regions:
     """Makes a region when the first stack names it, and keeps it for the leadership."""
 
@@ -59,7 +70,7 @@ class Regions:
         except CloudError as error:
             return Unknown(error.kind.value, error.message)
         self._regions[place] = region
-        name = place[0] if place[1] is None else f"{place[0]}@{place[1]}"
+        name = name_of(place)
         self._supervisor.add(f"observer {name}", region.observer.run)
         self._supervisor.add(f"mutations {name}", region.mutations.run)
         self._supervisor.add(f"launcher {name}", region.launcher.run)
@@ -84,7 +95,7 @@ def fact_of(region: Region | Unknown, instance: Instance, launch: Launch | None)
         return region
     instance_id = assigned(instance, launch)
     if instance_id:
-        return region.observer.fact(instance_id)
+        return region.observer.fact(instance_id, unwanted=instance.metadata.deleting)
     if launch is None and instance.status.launch is not None:
         return region.observer.lost_launch(instance.status.launch.launch_id)
     return Unknown(reasons.UNKNOWN, "no machine is assigned")

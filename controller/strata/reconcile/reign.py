@@ -1,12 +1,14 @@
 """One leadership: everything that may act, made when it begins and gone when it ends."""
 
 import asyncio
+import functools
 import random
 from collections.abc import Callable, Iterable
 
 import structlog
 
 from strata.clock import Clock
+from strata.cloud.bound import BoundCloud
 from strata.cloud.port import Cloud
 from strata.engine.informer import Informer
 from strata.engine.leadership import Leadership
@@ -14,10 +16,11 @@ from strata.engine.queue import WorkQueue
 from strata.engine.resync import Resync
 from strata.engine.runner import Runner
 from strata.engine.supervisor import Supervisor
-from strata.errors import NotLeader, StoreError
+from strata.errors import CloudError, CloudErrorKind, NotLeader, StoreError
 from strata.metrics import DaemonMetrics
 from strata.planner.facts import Note
 from strata.planner.policy import Policy
+from strata.reconcile.accounting import has_machines
 from strata.reconcile.adoption import Adoption
 from strata.reconcile.events import EventRecorder
 from strata.reconcile.gate import Gate
@@ -33,9 +36,12 @@ from strata.reconcile.layer_pass import LayerPass
 from strata.reconcile.mutations import Mutations
 from strata.reconcile.objects import Objects
 from strata.reconcile.observer import RegionObserver
+from strata.reconcile.orphan_decisions import Decisions
+from strata.reconcile.orphan_records import OrphanRecords, read_all
 from strata.reconcile.reaper import Reaper
 from strata.reconcile.refusals import Refusals
-from strata.reconcile.regions import Region, Regions, StackListener, Where
+from strata.reconcile.region_metrics import RegionCollector
+from strata.reconcile.regions import Region, Regions, StackListener, Where, name_of, place_of
 from strata.reconcile.routing import Routing
 from strata.reconcile.stack_pass import StackPass
 from strata.reconcile.subnets import Subnets
@@ -48,7 +54,6 @@ from strata.store.repository import Repository
 
 log = structlog.get_logger(__name__)
 
-_TESTIFY_EVERY_S = 30.0
 _MIND_EVERY_S = 1.0
 
 
@@ -87,7 +92,7 @@ class Reign:
         self._supervisor = Supervisor(clock=clock, rng=rng)
         self._tally = LayerTally(clock)
         self._events = EventRecorder(store, clock, metrics, component="strata")
-        self._adoption = Adoption(objects, repository, clock=clock, rng=rng)
+        self._adoption = Adoption(objects, repository, revision=lambda: informer.revision, clock=clock, rng=rng)
         self._runner = Runner(
             self._queue,
             self._reconcile,
@@ -111,23 +116,26 @@ class Reign:
         return self._supervisor.unhealthy()
 
     async def run(self) -> None:
-        collector = LayerCollector(self._objects, self._tally)
+        collectors = (LayerCollector(self._objects, self._tally), RegionCollector(self.regions))
         for stack in self._objects.stacks():
             self.regions.of(stack)
         for launch in self._objects.launches():  # machines may be left of a stack that is no more
             self.regions.of(None, launch)
+        for place in await self._places_of_orphans():
+            self.regions.ensure(place)
         resync = Resync(self._queue, self._keys, interval_s=self._settings.resync_s, rng=self._rng)
         self._supervisor.add("runner", self._runner.run)
         self._supervisor.add("resync", resync.run)
         self._supervisor.add("events", self._events.run)
-        self._supervisor.add("witness", self._testify)
         self._supervisor.add("store", self._mind_the_store)
-        self._metrics.registry.register(collector)
+        for collector in collectors:
+            self._metrics.registry.register(collector)
         try:
             async with self._informer.subscribed(self._routing.on_change):
                 await self._supervisor.run()
         finally:
-            self._metrics.registry.unregister(collector)
+            for collector in collectors:
+                self._metrics.registry.unregister(collector)
             self._queue.close()
 
     async def _reconcile(self, key: ObjectKey) -> float | None:
@@ -155,15 +163,6 @@ class Reign:
         keys = (kinds.parse_store_key(entry.key) for entry in entries)
         return [key for key in keys if key is not None and key.kind is not kinds.LAUNCH]
 
-    async def _testify(self) -> None:
-        """Keep the witness up to date."""
-        while True:
-            try:
-                await self._keeper.testify()
-            except StoreError as error:
-                log.info("witness not updated", error=str(error))
-            await asyncio.sleep(_TESTIFY_EVERY_S)
-
     async def _mind_the_store(self) -> None:
         """End this leadership when the store goes back: what is remembered here is of a future that is no more. The
         next one begins with what the store says now, and with its orphans held."""
@@ -177,10 +176,18 @@ class Reign:
         went_back = self._informer.regressed is not self._regressed
         return f"the store went back: {self._informer.regressed}" if went_back else ""
 
+    async def _places_of_orphans(self) -> set[Where]:
+        """Where a person decides on orphans, or, while the store is in doubt, where there may be any: also without a
+        Stack or a Launch that would say so."""
+        listing = await self._store.list(kinds.ORPHANS)
+        places = {(held.orphan.region, held.orphan.endpoint) for held in read_all(listing.items)}
+        identity = self._keeper.identity
+        return places | {place_of(name) for name in identity.accounts} if identity.held_because else places
+
     def _make_region(self, place: Where) -> Region:
         """Everything that acts on one region. Raises CloudError for an endpoint that the settings do not name."""
         region, endpoint = place
-        cloud = self._clouds(region, endpoint)
+        cloud = BoundCloud(self._clouds(region, endpoint), functools.partial(self._expect_account, place))
         listener = StackListener(
             place,
             self._objects,
@@ -200,31 +207,52 @@ class Reign:
         aside = self._runner.stepping_aside
         mutations = Mutations(cloud, self._leadership, aside, act_margin_s=self._settings.act_margin_s)
         launcher = self._make_launcher(place, cloud, observer, mutations, listener)
-        reaper = Reaper(
-            region=region,
-            endpoint=endpoint,
-            observer=observer,
-            mutations=mutations,
-            objects=self._objects,
-            store=self._store,
-            repository=self._repository,
-            keeper=self._keeper,
-            events=self._events,
-            adoption=self._adoption,
-            clock=self._clock,
-            policy=self._policy,
-            store_doubt=self._store_doubt,
-        )
         return Region(
             where=place,
             cloud=cloud,
             observer=observer,
             mutations=mutations,
             launcher=launcher,
-            reaper=reaper,
+            reaper=self._make_reaper(place, observer, mutations),
             images=Images(cloud, self._clock, aside),
             subnets=Subnets(cloud, self._clock, aside),
         )
+
+    def _make_reaper(self, place: Where, observer: RegionObserver, mutations: Mutations) -> Reaper:
+        records = OrphanRecords(self._store, self._repository, place)
+        decisions = Decisions(
+            records,
+            observer=observer,
+            mutations=mutations,
+            objects=self._objects,
+            adoption=self._adoption,
+            events=self._events,
+        )
+        return Reaper(
+            place=place,
+            records=records,
+            decisions=decisions,
+            observer=observer,
+            mutations=mutations,
+            objects=self._objects,
+            unreadable=lambda: (entry.value for entry in self._informer.poisoned()),
+            store=self._store,
+            keeper=self._keeper,
+            events=self._events,
+            clock=self._clock,
+            policy=self._policy,
+            store_doubt=self._store_doubt,
+            all_clear_since=lambda since: all(region.reaper.clear_since(since) for region in self.regions.all()),
+            on_held=lambda stack: self._queue.add(ObjectKey(kinds.STACK, stack)),
+        )
+
+    async def _expect_account(self, place: Where, account: str) -> str:
+        """The account that the machines there are in. Raises CloudError if the store does not say."""
+        bound = has_machines(place, self._objects)
+        try:
+            return await self._keeper.expect_account(name_of(place), account, has_machines=bound)
+        except StoreError as error:
+            raise CloudError(CloudErrorKind.UNREACHABLE, "StoreFailed", str(error), action="account") from error
 
     def _make_launcher(
         self,

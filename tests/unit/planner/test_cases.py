@@ -18,7 +18,7 @@ from strata.errors import CloudErrorKind
 from strata.planner.instance import plan_instance
 from strata.planner.launch import Sweeps, is_death, next_step, place, resolve_by_sweeps
 from strata.planner.layer import plan_layer
-from strata.planner.orphans import plan_orphans
+from strata.planner.orphans import Accounted, plan_orphans
 from strata.resources import tags
 from strata.resources.machine import Machine, MachineState
 from strata.resources.stack import SubnetRef
@@ -77,9 +77,22 @@ def test_orphans_are_ended_or_held(case: Case) -> None:
     machines += [machine(name, age, cluster="another") for name, age in given.get("foreign", {}).items()]
     machines += [machine(name, age, state="terminated") for name, age in given.get("gone", {}).items()]
     doubt = given.get("doubt", "")
-    plan = plan_orphans(machines, launches=frozenset({"known"}), store_doubt=doubt, now=NOW, policy=POLICY)
-    names = [one.instance_id for one in plan.orphans]
-    said = {"holds" if plan.held_because else "ends": names, "young": plan.young_count}
+    plan = plan_orphans(
+        machines,
+        accounted=Accounted(
+            frozenset({"known"}), frozenset(given.get("named", ())), (str(given.get("unreadable", "")).encode(),)
+        ),
+        recorded=frozenset(given.get("recorded", ())),
+        store_doubt=doubt,
+        now=NOW,
+        policy=POLICY,
+    )
+    said = {
+        "ends": [one.instance_id for one in plan.reap],
+        "holds": [one.instance_id for one in plan.hold],
+        "waits": [one.instance_id for one in plan.orphans if one not in (*plan.reap, *plan.hold)],
+        "young": plan.young_count,
+    }
     assert {name: value for name, value in said.items() if value} == case["plan"]
 
 
