@@ -32,7 +32,7 @@ def desired(capacity: Capacity, open_windows: Sequence[OpenWindow], extra: int) 
     because = [Because(rule="always", instances=capacity.always)]
     because += [Because(rule=f"schedule/{w.name}", instances=w.instances, until=w.until) for w in open_windows]
     total = capacity.always + sum(window.instances for window in open_windows)
-    by_load = max(0, extra if capacity.max is None else min(extra, capacity.max - total))
+    by_load = _by_load(capacity, open_windows, extra)
     if by_load:
         because.append(Because(rule="load", instances=by_load))
         total += by_load
@@ -43,6 +43,13 @@ def desired(capacity: Capacity, open_windows: Sequence[OpenWindow], extra: int) 
         because.append(Because(rule="max", instances=capacity.max - total))
         total = capacity.max
     return Desired(total, tuple(because))
+
+
+def _by_load(capacity: Capacity, open_windows: Sequence[OpenWindow], extra: int) -> int:
+    if capacity.max is None:
+        return max(0, extra)
+    room = capacity.max - capacity.always - sum(window.instances for window in open_windows)
+    return max(0, min(extra, room))
 
 
 def next_change(capacity: Capacity, extra: int, wanted: Desired, look: Outlook) -> NextChange | None:
@@ -62,6 +69,7 @@ def _change_from(capacity: Capacity, extra: int, count: int, at: datetime) -> Ne
             return NextChange(at=at, rule=f"schedule/{rule}", desired=then.count)
         if look.next_at is None:
             return None
+        extra = _by_load(capacity, look.open, extra)  # it never winds up: what a window takes of its room is gone
         at = look.next_at
     return None
 
