@@ -99,7 +99,7 @@ class RegionObserver:
         self._metrics = metrics
         self._listener = listener
         self._tracks: dict[str, _Track] = {}
-        self._sweep_times: deque[datetime] = deque(maxlen=16)
+        self._sweeps: deque[tuple[datetime, float]] = deque(maxlen=16)  # when each began, by both clocks
         self._sweep_due_s = 0.0
         self._complete_s: float | None = None
         self._complete_at: datetime | None = None
@@ -142,16 +142,15 @@ class RegionObserver:
             and track.missing_s is None
             and launch_id in {track.machine.tags.get(tags.LAUNCH), track.machine.client_token}
         )
-        return Sweeps(tuple(self._sweep_times), machines)
+        return Sweeps(tuple(at for at, _ in self._sweeps), machines)
 
     def lost_launch(self, launch_id: str) -> Absent | Unknown:
         """What is known of a launch whose record is lost: absent once sweeps far enough apart show nothing of it."""
         sweeps = self.sweeps_for(launch_id)
-        first = sweeps.began_at[0] if sweeps.began_at else self._clock.now()
-        apart = (sweeps.began_at[-1] - first).total_seconds() if sweeps.began_at else 0.0
-        if sweeps.machines or apart < max(self._settings.absence_age_s, self._settings.launch_sweep_after_s):
+        apart_s = self._sweeps[-1][1] - self._sweeps[0][1] if self._sweeps else 0.0  # a stepped clock proves nothing
+        if sweeps.machines or apart_s < max(self._settings.absence_age_s, self._settings.launch_sweep_after_s):
             return Unknown(reasons.UNKNOWN, f"the record of launch {launch_id} is lost")
-        return Absent(first, len(sweeps.began_at))
+        return Absent(sweeps.began_at[0], len(sweeps.began_at))
 
     def machines(self) -> list[Machine]:
         """All machines that a complete read showed and none has missed since."""
@@ -215,7 +214,7 @@ class RegionObserver:
         self._news |= missing
         await self._read_checks(self._open_ids())
         if is_proof:
-            self._sweep_times.append(began_at)
+            self._sweeps.append((began_at, began_s))
         again_s = self._settings.absence_gap_s if self._any_missing() else self._settings.sweep_interval_s
         self._sweep_due_s = began_s + again_s
         self._completed()
