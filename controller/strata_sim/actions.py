@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Generic, Literal, TypeVar
 
-from strata_sim import buckets, describe, inventory, messages, power, run, shapes, spot, tagging
+from strata_sim import buckets, cloudwatch, describe, inventory, messages, power, run, shapes, spot, tagging
 from strata_sim.buckets import Rate
 from strata_sim.calls import Trace
 from strata_sim.region import Region
@@ -19,7 +19,7 @@ class Action(Generic[R]):
     """`rate` None: a Describe, whose class depends on whether it is filtered or paged."""
 
     name: str
-    service: Literal["ec2", "ssm", "sts", "sqs"]
+    service: Literal["ec2", "ssm", "sts", "sqs", "cloudwatch"]
     shape: Struct
     handler: Callable[[Region, Params, Trace], R]
     rate: Rate | None = None
@@ -88,8 +88,16 @@ DELETE_MESSAGE: Final = Action("DeleteMessage", "sqs", shapes.DELETE_MESSAGE, me
 DELETE_MESSAGE_BATCH: Final = Action(
     "DeleteMessageBatch", "sqs", shapes.DELETE_MESSAGE_BATCH, messages.delete_message_batch, buckets.MESSAGES
 )
+GET_METRIC_DATA: Final = Action(
+    "GetMetricData", "cloudwatch", cloudwatch.GET_METRIC_DATA, cloudwatch.get_metric_data, buckets.METRICS
+)
+DESCRIBE_ALARMS: Final = Action(
+    "DescribeAlarms", "cloudwatch", cloudwatch.DESCRIBE_ALARMS, cloudwatch.describe_alarms, buckets.ALARMS
+)
 
 _ALL: tuple[Action[Any], ...] = (
+    GET_METRIC_DATA,
+    DESCRIBE_ALARMS,
     RUN_INSTANCES,
     DESCRIBE_INSTANCES,
     DESCRIBE_INSTANCE_STATUS,

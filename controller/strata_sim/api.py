@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.responses import Response
 
-from strata_sim import actions, render, sqs_face
+from strata_sim import actions, cloudwatch_face, render, sqs_face
 from strata_sim.actions import Action, R
 from strata_sim.errors import Ec2Error, ReplyLostError, UnreachableError
 from strata_sim.inventory import Parameter, ParameterAnswer
@@ -99,7 +99,7 @@ class Api:
         form = parse_qsl(body.decode(), keep_blank_values=True)
         caller, region = _credentials(headers, "MissingAuthenticationToken")
         action = action_named(dict(form).get("Action", ""))
-        if action.service in {"ssm", "sqs"}:
+        if action.service not in {"ec2", "sts"}:
             raise Ec2Error("InvalidAction", f"The action {action.name} is not valid for this web service.")
         answer = self._world.call(region, action, self._decode(action, form, region, caller), caller)
         if action.name == actions.GET_CALLER_IDENTITY.name:
@@ -133,6 +133,10 @@ class Api:
         params = _json_object(body)
         if target.startswith(sqs_face.TARGET):
             return sqs_face.answer(self._world, region, target.removeprefix(sqs_face.TARGET), params, caller)
+        if target.startswith(cloudwatch_face.TARGET):
+            return cloudwatch_face.answer(
+                self._world, region, target.removeprefix(cloudwatch_face.TARGET), params, caller
+            )
         if name == actions.GET_PARAMETERS.name:
             return _parameters(self._world.call(region, actions.GET_PARAMETERS, params, caller))
         if name == actions.GET_PARAMETER.name:

@@ -1,6 +1,7 @@
 """EC2's published token buckets, per (action, class, region): requests, and the instances they touch.
 
-Numbers: docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html. SSM's is its default 40 requests a second.
+Numbers: docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html. SSM's is its default 40 requests a second;
+CloudWatch's are its default quotas of transactions a second.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ LAUNCHING: Final = Rate(5, 2)  # RunInstances, StartInstances
 TERMINATING: Final = Rate(100, 5)
 TAGGING: Final = Rate(100, 10)
 PARAMETERS: Final = Rate(40, 40)
+METRICS: Final = Rate(50, 50)  # GetMetricData
+ALARMS: Final = Rate(9, 9)  # DescribeAlarms
 LAUNCHED_INSTANCES: Final = Rate(1000, 2)  # RunInstances, StartInstances: a token an instance
 MESSAGES: Final = Rate(3000, 3000)  # SQS: practically none
 ENDED_INSTANCES: Final = Rate(1000, 20)  # TerminateInstances, StopInstances

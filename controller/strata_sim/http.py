@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from strata_sim.admin import Admin
 from strata_sim.api import ABORT, Api
+from strata_sim.prometheus import Prometheus
 from strata_sim.world import World
 
 _BACKLOG = 512
@@ -43,7 +44,8 @@ class _ReadyServer(uvicorn.Server):
 
 
 def application(world: World) -> Starlette:
-    return Starlette(routes=[*Admin(world).routes(), Route("/", Api(world).serve, methods=["POST"])])
+    aws = Route("/", Api(world).serve, methods=["POST"])
+    return Starlette(routes=[*Admin(world).routes(), *Prometheus(world).routes(), aws])
 
 
 @asynccontextmanager

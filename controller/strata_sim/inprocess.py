@@ -143,19 +143,24 @@ class SimulatedCloud:
         return rows
 
     async def _call(self, action: Action[R], params: Params) -> R:
-        await asyncio.sleep(self._world.latency_s / 2)
-        try:
-            answer = self._world.call(self._region, action, params, self._caller)
-        except Ec2Error as error:
-            await asyncio.sleep(self._world.latency_s / 2)
-            raise cloud_error(error.code, error.message, action=action.name, status=error.http_status) from None
-        except ReplyLostError as error:
-            await asyncio.sleep(self._world.latency_s / 2)
-            raise CloudError(CloudErrorKind.UNKNOWN_RESULT, "ReplyLost", str(error), action=action.name) from None
-        except UnreachableError as error:
-            raise CloudError(CloudErrorKind.UNREACHABLE, "Unreachable", str(error), action=action.name) from None
-        await asyncio.sleep(self._world.latency_s / 2)
-        return answer
+        return await call(self._world, self._region, action, params, self._caller)
+
+
+async def call(world: World, region: str, action: Action[R], params: Params, caller: str) -> R:
+    """One call to the core, with its latency. Raises CloudError."""
+    await asyncio.sleep(world.latency_s / 2)
+    try:
+        answer = world.call(region, action, params, caller)
+    except Ec2Error as error:
+        await asyncio.sleep(world.latency_s / 2)
+        raise cloud_error(error.code, error.message, action=action.name, status=error.http_status) from None
+    except ReplyLostError as error:
+        await asyncio.sleep(world.latency_s / 2)
+        raise CloudError(CloudErrorKind.UNKNOWN_RESULT, "ReplyLost", str(error), action=action.name) from None
+    except UnreachableError as error:
+        raise CloudError(CloudErrorKind.UNREACHABLE, "Unreachable", str(error), action=action.name) from None
+    await asyncio.sleep(world.latency_s / 2)
+    return answer
 
 
 def machine_of(seen: Seen) -> Machine:

@@ -6,6 +6,7 @@ A parameter that is not here is refused, never ignored: a fake that ignores what
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from strata_sim.errors import Ec2Error, invalid_value
@@ -15,7 +16,7 @@ Params = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    kind: Literal["string", "integer", "boolean"]
+    kind: Literal["string", "integer", "boolean", "timestamp"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ class Struct:
 
 Shape = Scalar | Many | Struct
 
-STRING, INTEGER, BOOLEAN = Scalar("string"), Scalar("integer"), Scalar("boolean")
-_PYTHON: dict[str, type] = {"string": str, "integer": int, "boolean": bool}
+STRING, INTEGER, BOOLEAN, TIMESTAMP = Scalar("string"), Scalar("integer"), Scalar("boolean"), Scalar("timestamp")
+_PYTHON: dict[str, type] = {"string": str, "integer": int, "boolean": bool, "timestamp": datetime}
 
 
 def _same(**fields: Shape) -> dict[str, tuple[str, Shape]]:

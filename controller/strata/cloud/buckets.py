@@ -5,6 +5,7 @@ full, as EC2's are for an account that was quiet, and others may share the accou
 then the copy is emptied and refills at half the pace, which comes back over half a minute.
 
 Numbers: docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html; SSM's GetParameters has 40 a second.
+CloudWatch's are quotas of its own: docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html.
 """
 
 import math
@@ -50,6 +51,8 @@ LIMITS: Final = {
     "DescribeImages": Limits(3, _FILTERED, mutating=False),
     "DescribeSubnets": Limits(3, _FILTERED, mutating=False),
     "GetParameters": Limits(3, Rate(40, 40), mutating=False),
+    "GetMetricData": Limits(3, Rate(50, 50), mutating=False),
+    "DescribeAlarms": Limits(3, Rate(9, 9), mutating=False),
     "GetCallerIdentity": Limits(2, Rate(40, 40), mutating=False),
 }
 

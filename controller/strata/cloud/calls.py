@@ -29,7 +29,7 @@ _LOG: Final = structlog.get_logger(__name__)
 # The credentials are right, and may not do this: others would have to be given, not found.
 _FORBIDDEN: Final = frozenset({"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"})
 
-Service = Literal["ec2", "ssm", "sts"]
+Service = Literal["ec2", "ssm", "sts", "cloudwatch"]
 Fence = Callable[[], None]
 T = TypeVar("T")
 

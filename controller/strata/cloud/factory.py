@@ -1,12 +1,13 @@
-"""CloudFactory: one Cloud for each region and endpoint of the process, over one boto3 session."""
+"""CloudFactory: one Cloud and one CloudWatch for each region and endpoint of the process, over one boto3 session."""
 
 from collections.abc import Mapping
 
 from strata.clock import Clock
 from strata.cloud.calls import Fence, no_fence
+from strata.cloud.cloudwatch import BotoCloudWatch
 from strata.cloud.ec2 import Ec2Cloud
 from strata.cloud.lazy_sdk import LazySdk
-from strata.cloud.port import Cloud
+from strata.cloud.port import Cloud, CloudWatch
 from strata.errors import CloudError, CloudErrorKind
 from strata.metrics import DaemonMetrics
 
@@ -25,21 +26,33 @@ class CloudFactory:
         self._fence = fence
         self._sdk = LazySdk()
         self._clouds: dict[tuple[str, str | None], Ec2Cloud] = {}
+        self._watches: dict[tuple[str, str | None], BotoCloudWatch] = {}
 
     def __call__(self, region: str, endpoint: str | None) -> Cloud:
         """The Cloud of a region at a named endpoint; None is AWS. Costs nothing until it is used. Raises CloudError
         INVALID for a name that the settings do not know."""
-        if endpoint is not None and endpoint not in self._endpoints:
-            known = ", ".join(sorted(self._endpoints)) or "none"
-            message = f"the daemon's settings have no EC2 endpoint {endpoint!r}; they have: {known}"
-            raise CloudError(CloudErrorKind.INVALID, "UnknownEndpoint", message)
-        key = (region, endpoint)
+        url, key = self._url(endpoint), (region, endpoint)
         if key not in self._clouds:
-            url = None if endpoint is None else self._endpoints[endpoint]
             self._clouds[key] = Ec2Cloud(region, url, self._clock, self._metrics, sdk=self._sdk, fence=self._fence)
         return self._clouds[key]
+
+    def cloudwatch(self, region: str, endpoint: str | None) -> CloudWatch:
+        """The CloudWatch of a region at a named endpoint, as for the Cloud."""
+        url, key = self._url(endpoint), (region, endpoint)
+        if key not in self._watches:
+            self._watches[key] = BotoCloudWatch(region, url, self._clock, self._metrics, sdk=self._sdk)
+        return self._watches[key]
 
     async def close(self) -> None:
         """Wait for the calls that run, then close all connections."""
         for cloud in self._clouds.values():
             await cloud.close()
+        for watch in self._watches.values():
+            await watch.close()
+
+    def _url(self, endpoint: str | None) -> str | None:
+        if endpoint is not None and endpoint not in self._endpoints:
+            known = ", ".join(sorted(self._endpoints)) or "none"
+            message = f"the daemon's settings have no EC2 endpoint {endpoint!r}; they have: {known}"
+            raise CloudError(CloudErrorKind.INVALID, "UnknownEndpoint", message)
+        return None if endpoint is None else self._endpoints[endpoint]
