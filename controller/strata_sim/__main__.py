@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from strata.clock import SystemClock
+from strata.clock import ShiftedClock, SystemClock
 from strata_sim.catalog import RegionSpec, default_catalog
 from strata_sim.http import serving
 from strata_sim.knobs import Delays
@@ -44,6 +44,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m strata_sim", description="A simulated EC2 and SSM over HTTP")
     parser.add_argument("--listen", default="127.0.0.1:0", metavar="HOST:PORT", help="port 0: a free one")
     parser.add_argument("--world", type=Path, metavar="FILE.yaml", help="regions, delays, latency_s, throttle")
+    parser.add_argument("--clock-file", type=Path, metavar="FILE", help="how far ahead wall time is; shared, settable")
     parser.add_argument("--seed", type=int, help="for ids, and for faults with a probability")
     parser.add_argument("--exit-with-parent", action="store_true")
     return parser.parse_args()
@@ -75,7 +76,8 @@ def _world(arguments: argparse.Namespace) -> World:
     content: Any = yaml.safe_load(arguments.world.read_text()) if arguments.world else {}
     file = msgspec.convert(content, WorldFile)
     catalog = msgspec.structs.replace(default_catalog(), account_id=file.account_id, regions=file.regions)
-    world = World(SystemClock(), random.Random(arguments.seed), catalog)  # noqa: S311 - a simulation's dice
+    clock = ShiftedClock(arguments.clock_file) if arguments.clock_file else SystemClock()
+    world = World(clock, random.Random(arguments.seed), catalog)  # noqa: S311 - a simulation's dice
     world.latency_s = file.latency_s
     for region in world.regions:
         region.knobs.delays = msgspec.structs.replace(file.delays)

@@ -4,6 +4,7 @@ Owns the routes; the shapes of what goes in and out stand in `admin_shapes`.
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import islice
 from typing import TypeVar
 
@@ -14,10 +15,12 @@ from starlette.routing import Route
 
 from strata_sim import witness
 from strata_sim.admin_shapes import (
+    AlarmBody,
     Answer,
     Body,
     BootsBody,
     CapacityBody,
+    ClockBody,
     DelaysBody,
     EndingBody,
     EventsBody,
@@ -27,16 +30,19 @@ from strata_sim.admin_shapes import (
     LagBody,
     LatencyBody,
     LimitsBody,
+    LoadBody,
     SelectionBody,
     ThrottleBody,
     call_row,
     instance_row,
     life_row,
+    load_rows,
 )
 from strata_sim.controls import ControlError, Controls
 from strata_sim.errors import UnreachableError
 from strata_sim.faults import Fault
 from strata_sim.knobs import Delays, Events, Limits
+from strata_sim.load import LayerKey
 from strata_sim.region import Region
 from strata_sim.world import World
 
@@ -60,6 +66,8 @@ class Admin:
             self._get("instances", self._instances),
             self._get("lives", self._lives),
             self._get("calls", self._calls),
+            self._get("loads", lambda request: {"loads": load_rows(self._region(request))}),
+            self._get("clock", lambda _: {"now": self._world.now()}),
             self._post("terminate", EndingBody, lambda c, b: _ids(c.terminate(b.selector(), b.reason))),
             self._post("stop", EndingBody, lambda c, b: _ids(c.stop(b.selector(), b.reason))),
             self._post("start", SelectionBody, lambda c, b: _ids(c.start(b.selector()))),
@@ -71,6 +79,9 @@ class Admin:
             self._post("heal", SelectionBody, lambda c, b: _ids(c.heal(b.selector()))),
             self._post("capacity", CapacityBody, lambda c, b: c.capacity(b.type, b.zone, b.count, b.market)),
             self._post("throttle", ThrottleBody, _throttle),
+            self._post("load", LoadBody, lambda c, b: c.load(LayerKey(b.stack, b.layer), b.load)),
+            self._post("alarm", AlarmBody, lambda c, b: c.alarm(b.name, b.state, composite=b.composite)),
+            self._post("clock", ClockBody, self._clock),
             self._post("lag", LagBody, lambda c, b: c.lag(b.seconds, uneven=b.uneven)),
             self._post("delays", DelaysBody, self._delays),
             self._post("limits", LimitsBody, lambda c, b: c.limits(Limits(b.instances, b.vcpus))),
@@ -145,6 +156,13 @@ class Admin:
         present = self._world.region(body.region or self._first()).knobs.delays
         asked = {name: getattr(body, name) for name in Delays.__struct_fields__}
         controls.delays(msgspec.structs.replace(present, **{k: v for k, v in asked.items() if v is not None}))
+
+    def _clock(self, _controls: Controls, body: ClockBody) -> Answer:
+        if (body.by_s is None) == (body.to is None):
+            raise ControlError("say one of: by_s, to")
+        now = self._world.now()
+        self._world.advance((body.to - now) if body.to else timedelta(seconds=body.by_s or 0.0))
+        return {"now": self._world.now()}
 
     def _latency(self, _controls: Controls, body: LatencyBody) -> None:
         if body.seconds < 0:

@@ -15,6 +15,10 @@ A selector is {"ids": ["i-..."], "tags": {"KEY": "VALUE" or null for any}}: by i
     GET /_sim/calls?since=N {"calls": [{number, at, at_s, region, caller, action, token, parameters, code, answered,
                              made, ended, touched}], "last": M}: those after number N, at most 10,000
 
+    GET /_sim/loads         {"loads": [{stack, layer, load: {mean, amplitude, period_s}, total, running, cpuPercent,
+                             queue}]}
+    GET /_sim/clock         {"now"}: the wall time of the world
+
     POST /_sim/terminate    selector, "reason": "Client.UserInitiatedShutdown"            -> {"ids": [...]}
     POST /_sim/stop         selector, "reason"                                            -> {"ids": [...]}
     POST /_sim/start        selector                                                      -> {"ids": [...]}
@@ -24,6 +28,9 @@ A selector is {"ids": ["i-..."], "tags": {"KEY": "VALUE" or null for any}}: by i
     POST /_sim/heal         selector                                                      -> {"ids": [...]}
     POST /_sim/capacity     "type", "zone" (null: in each), "count" (null: any number), "market"
     POST /_sim/throttle     "scale": 0.1 of AWS's buckets, or "off": true, or "drain": "RunInstances"
+    POST /_sim/load         "stack", "layer", "load": {"mean", "amplitude", "period_s"} in percent of a machine, or null
+    POST /_sim/alarm        "name", "state": "OK" | "ALARM" | "INSUFFICIENT_DATA", "composite"
+    POST /_sim/clock        "by_s" or "to": the wall time, forward, of all processes that share the clock -> {"now"}
     POST /_sim/lag          "seconds", "uneven"
     POST /_sim/delays       any of "pending_s", "status_ok_s", "stopping_s", "shutting_down_s", "terminated_visible_s"
     POST /_sim/limits       "instances", "vcpus" (null: no limit)
@@ -36,15 +43,19 @@ A selector is {"ids": ["i-..."], "tags": {"KEY": "VALUE" or null for any}}: by i
 Those without a shape answer {"ok": true}.
 """
 
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
 import msgspec
 
+from strata.resources.signal import AlarmValue
 from strata_sim.calls import Call
 from strata_sim.controls import Selector
 from strata_sim.faults import FaultKind
 from strata_sim.knobs import Fate, Market
+from strata_sim.load import Load
 from strata_sim.machines import PARTS, Instance, Life, Part
+from strata_sim.region import Region
 from strata_sim.steps import USER
 
 Answer = dict[str, Any]
@@ -91,6 +102,23 @@ class ThrottleBody(Body, kw_only=True):
     scale: float | None = None
     off: bool = False
     drain: str | None = None
+
+
+class LoadBody(Body, kw_only=True):
+    stack: str
+    layer: str
+    load: Load | None = None
+
+
+class AlarmBody(Body, kw_only=True):
+    name: str
+    state: AlarmValue
+    composite: bool = False
+
+
+class ClockBody(Body, kw_only=True):
+    by_s: float | None = None
+    to: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 class LagBody(Body, kw_only=True):
@@ -183,3 +211,19 @@ def call_row(one: Call) -> Answer:
         "ended": one.ended,
         "touched": one.touched,
     }
+
+
+def load_rows(region: Region) -> list[Answer]:
+    """The loads of a region's layers, as they were at the last tick."""
+    return [
+        {
+            "stack": key.stack,
+            "layer": key.layer,
+            "load": load.load,
+            "total": load.ticks[-1].total if load.ticks else load.load.total(0),
+            "running": load.ticks[-1].running if load.ticks else None,
+            "cpuPercent": load.ticks[-1].cpu_percent if load.ticks else None,
+            "queue": load.queue,
+        }
+        for key, load in sorted(region.telemetry.loads.items())
+    ]

@@ -5,18 +5,22 @@ the caller "world". Protection does not hold it back.
 """
 
 from collections.abc import Iterable, Mapping
+from math import inf
 from typing import NamedTuple
 
+from strata.resources.signal import AlarmValue
 from strata_sim.actions import ACTIONS
 from strata_sim.calls import Trace
 from strata_sim.catalog import ImageSpec
 from strata_sim.faults import Fault
 from strata_sim.knobs import Delays, Events, Fate, Lag, Limits, Market, Pool
+from strata_sim.load import LayerKey, Load
 from strata_sim.machines import HISTORY_S, PARTS, Instance, Part
 from strata_sim.region import EVENTS_QUEUE, Region
 from strata_sim.shapes import Params
 from strata_sim.spot import interrupt, recommend_rebalance
 from strata_sim.steps import REASONS, USER, begin_end, begin_start, begin_stop, clear_ills, set_ill
+from strata_sim.telemetry import Alarm
 from strata_sim.world import WORLD, World
 
 SPOT_RECLAIM = "Server.SpotInstanceTermination"
@@ -151,6 +155,22 @@ class Controls:
         region = self._region()
         region.buckets.drain(action, ACTIONS[action].rates, region.now_s)
         self._done(region, "drain", {"action": action}, Trace())
+
+    def load(self, key: LayerKey, load: Load | None) -> None:
+        """The load of a layer from now on; None: none any more."""
+        if load is not None and not (0 <= load.mean < inf and 0 <= load.amplitude < inf and 0 < load.period_s < inf):
+            raise ControlError("a load is a level of 0 or more percent, with an amplitude of 0 or more and a period")
+        region = self._region()
+        region.telemetry.set_load(key, load, region.now().timestamp())
+        self._done(region, "load", {"stack": key.stack, "layer": key.layer}, Trace())
+
+    def alarm(self, name: str, value: AlarmValue, *, composite: bool = False) -> None:
+        """Put an alarm into this state, as its own evaluation would; make it if there is none of this name."""
+        region = self._region()
+        present = region.telemetry.alarms.get(name)
+        if present is None or (present.value, present.composite) != (value, composite):
+            region.telemetry.alarms[name] = Alarm(value, region.now(), composite)
+        self._done(region, "alarm", {"name": name, "state": value}, Trace())
 
     def lag(self, seconds: float, *, uneven: bool = False) -> None:
         """Let every Describe, and every look-up by id, tell what was true so long ago."""

@@ -4,9 +4,10 @@ Pure of I/O, and deterministic: the same clock, seed and calls give the same ids
 """
 
 import random
+from datetime import datetime, timedelta
 from typing import TypeVar
 
-from strata.clock import Clock
+from strata.clock import Clock, ShiftedClock
 from strata_sim.actions import ACTIONS, Action
 from strata_sim.calls import CallLog, Trace
 from strata_sim.catalog import Catalog, default_catalog
@@ -29,6 +30,18 @@ class World:
         self._clock = clock
         self._regions = {spec.name: Region(spec, self.catalog.account_id, clock, rng) for spec in self.catalog.regions}
         self._faults = {name: Faults(rng) for name in self._regions}
+
+    def now(self) -> datetime:
+        """The world's wall time."""
+        return self._clock.now()
+
+    def advance(self, by: timedelta) -> None:
+        """Set the wall time forward. Raises ValueError for a clock that cannot be set, or a step back."""
+        if not isinstance(self._clock, ShiftedClock):
+            raise ValueError("this clock cannot be set: start the simulator with --clock-file")  # noqa: TRY004 - it is the world's state that is wrong, not an argument's type
+        for region in self._regions.values():
+            region.settle()  # what was until now is measured by the old time
+        self._clock.advance(by)
 
     @property
     def regions(self) -> tuple[Region, ...]:

@@ -10,10 +10,14 @@ from strata.local.down import run_down
 from strata.local.options import WorldOptions
 from strata.local.ports import DEFAULT_BASE
 from strata.local.sim import sim
+from strata.local.sim_load import alarm, clock, load
 from strata.local.state import Home
 from strata.local.up import UpOptions, run_up
 
 __all__ = ["down", "sim", "up"]
+
+for _command in (alarm, clock, load):
+    sim.add_command(_command)
 
 
 @click.command("up", cls=Command, short_help="Start a whole Strata here, with a simulated EC2.")

@@ -67,7 +67,7 @@ def _world() -> WorldRecord:
     return record
 
 
-def _pass_fate(function: Callable[Concatenate[Fate, P], None]) -> Callable[P, None]:
+def pass_fate(function: Callable[Concatenate[Fate, P], None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         ctx = click.get_current_context()
         url = ctx.parent.params.get("simulator") if ctx.parent else None
@@ -91,7 +91,7 @@ def sim(simulator: str | None) -> None:
 
 @sim.command("instances", cls=Command)
 @click.option("--state", multiple=True, help="Only those in this state; may be said again.")
-@_pass_fate
+@pass_fate
 def instances(fate: Fate, state: tuple[str, ...]) -> None:
     """Show all machines as they are, whatever EC2's answers say of them."""
     machines: list[Json] = fate.simulator.read("instances")["instances"]
@@ -117,7 +117,7 @@ def _machine_row(machine: Json) -> list[str]:
 @sim.command("terminate", cls=Command)
 @_targets
 @_count
-@_pass_fate
+@pass_fate
 def terminate(fate: Fate, targets: tuple[str, ...], count: int) -> None:
     """End machines, as somebody at the console might."""
     fate.befall("terminate", targets, count, "terminated")
@@ -126,7 +126,7 @@ def terminate(fate: Fate, targets: tuple[str, ...], count: int) -> None:
 @sim.command("stop", cls=Command)
 @_targets
 @_count
-@_pass_fate
+@pass_fate
 def stop(fate: Fate, targets: tuple[str, ...], count: int) -> None:
     """Stop machines behind the controller's back."""
     fate.befall("stop", targets, count, "stopped")
@@ -135,7 +135,7 @@ def stop(fate: Fate, targets: tuple[str, ...], count: int) -> None:
 @sim.command("start", cls=Command)
 @_targets
 @_count
-@_pass_fate
+@pass_fate
 def start(fate: Fate, targets: tuple[str, ...], count: int) -> None:
     """Start stopped machines."""
     fate.befall("start", targets, count, "started")
@@ -145,7 +145,7 @@ def start(fate: Fate, targets: tuple[str, ...], count: int) -> None:
 @_targets
 @_count
 @click.option("--rebalance", is_flag=True, help="Only say that an interruption is likelier than usual.")
-@_pass_fate
+@pass_fate
 def interrupt(fate: Fate, targets: tuple[str, ...], count: int, *, rebalance: bool) -> None:
     """Let EC2 take spot machines back: the notice comes now, their end two minutes later."""
     done = "is recommended to be replaced" if rebalance else "has two minutes left"
@@ -157,7 +157,7 @@ def interrupt(fate: Fate, targets: tuple[str, ...], count: int, *, rebalance: bo
 @_count
 @click.option("--part", type=click.Choice(["instance", "system", "ebs"]), default="instance", show_default=True)
 @click.option("--lasting", is_flag=True, help="No reboot, stop and start helps; only `sim heal` does.")
-@_pass_fate
+@pass_fate
 def impair(fate: Fate, targets: tuple[str, ...], count: int, part: str, *, lasting: bool) -> None:
     """Let machines fail a status check."""
     fate.befall("impair", targets, count, "impaired", part=part, lasting=lasting)
@@ -166,7 +166,7 @@ def impair(fate: Fate, targets: tuple[str, ...], count: int, part: str, *, lasti
 @sim.command("heal", cls=Command)
 @_targets
 @_count
-@_pass_fate
+@pass_fate
 def heal(fate: Fate, targets: tuple[str, ...], count: int) -> None:
     """Let machines pass their status checks again."""
     fate.befall("heal", targets, count, "healed")
@@ -177,7 +177,7 @@ def heal(fate: Fate, targets: tuple[str, ...], count: int) -> None:
 @click.argument("left", metavar="COUNT|any")
 @click.option("--zone", help="Only in this zone; otherwise in each.")
 @click.option("--market", type=click.Choice(["on-demand", "spot"]), default="on-demand", show_default=True)
-@_pass_fate
+@pass_fate
 def capacity(fate: Fate, type_: str, left: str, zone: str | None, market: str) -> None:
     """Let EC2 have only COUNT machines more of a type: beyond that, InsufficientInstanceCapacity."""
     if left != "any" and not left.isdecimal():
@@ -191,7 +191,7 @@ def capacity(fate: Fate, type_: str, left: str, zone: str | None, market: str) -
 @click.argument("scale", type=click.FloatRange(0, min_open=True), required=False)
 @click.option("--off", is_flag=True, help="No throttling at all.")
 @click.option("--drain", metavar="ACTION", help="Empty this action's bucket, as others in the account might.")
-@_pass_fate
+@pass_fate
 def throttle(fate: Fate, scale: float | None, drain: str | None, *, off: bool) -> None:
     """Let EC2's token buckets be SCALE times as large and quick as AWS publishes (0.1: a tenth)."""
     if (scale is not None) + off + (drain is not None) != 1:
@@ -203,7 +203,7 @@ def throttle(fate: Fate, scale: float | None, drain: str | None, *, off: bool) -
 @sim.command("lag", cls=Command)
 @click.argument("seconds", type=_SECONDS)
 @click.option("--uneven", is_flag=True, help="Each answer and machine has a lag of its own, up to this.")
-@_pass_fate
+@pass_fate
 def lag(fate: Fate, seconds: float, *, uneven: bool) -> None:
     """Let every Describe tell what was true SECONDS ago."""
     fate.simulator.control("lag", {"seconds": seconds, "uneven": uneven})
@@ -216,7 +216,7 @@ def lag(fate: Fate, seconds: float, *, uneven: bool) -> None:
 @click.option("--stopping", "stopping_s", type=_SECONDS, help="From the stop to stopped.")
 @click.option("--shutting-down", "shutting_down_s", type=_SECONDS, help="From the end to terminated.")
 @click.option("--terminated-visible", "terminated_visible_s", type=_SECONDS, help="How long ended machines are shown.")
-@_pass_fate
+@pass_fate
 def delays(fate: Fate, /, **asked: float | None) -> None:
     """Show how many seconds each state lasts, or set some, for what begins from now on."""
     wanted = {name: seconds for name, seconds in asked.items() if seconds is not None}
@@ -231,7 +231,7 @@ def delays(fate: Fate, /, **asked: float | None) -> None:
 @click.option("--since", type=click.IntRange(0), default=0, help="Only those after this number.")
 @click.option("--action", multiple=True, help="Only this action; may be said again.")
 @click.option("--last", type=click.IntRange(1), default=30, show_default=True, help="At most so many, the last ones.")
-@_pass_fate
+@pass_fate
 def calls(fate: Fate, since: int, action: tuple[str, ...], last: int) -> None:
     """Show the calls that EC2 got, and what came of them."""
     simulator = fate.simulator
