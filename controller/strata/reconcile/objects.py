@@ -140,6 +140,11 @@ class Objects:
         entry = self._informer.get(key.store_key)
         return None if entry is None else entry.error
 
+    def uid(self, key: ObjectKey) -> str:
+        """The object's uid; "" if it is not there, or cannot be read."""
+        entry = self._informer.get(key.store_key)
+        return "" if entry is None or entry.obj is None else _metadata(entry.obj).uid
+
     def unreadable_at(self, store_key: str) -> bool:
         """Whether something stands there that cannot be decoded: it must never be taken for nothing."""
         entry = self._informer.get(store_key)

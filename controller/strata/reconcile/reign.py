@@ -55,6 +55,7 @@ from strata.store.repository import Repository
 log = structlog.get_logger(__name__)
 
 _MIND_EVERY_S = 1.0
+_CRASH_CHARACTERS = 200  # of a fault's text, in an event
 
 
 class Reign:
@@ -143,6 +144,15 @@ class Reign:
         if fault is not None:
             self._events.record(key, "", Note(reasons.UNREADABLE, fault, warning=True))
             return None
+        try:
+            return await self._pass(key)
+        except (StoreError, CloudError, NotLeader):
+            raise
+        except Exception as error:
+            self._tell_crash(key, error)
+            raise
+
+    async def _pass(self, key: ObjectKey) -> float | None:
         if key.kind is kinds.STACK:
             return await self._stacks.reconcile(key)
         if key.kind is kinds.LAYER:
@@ -157,6 +167,12 @@ class Reign:
         else:
             self._tally.reconciled(key.namespace, key.name)  # only now: the age of one that fails must grow
         return again_s
+
+    def _tell_crash(self, key: ObjectKey, error: Exception) -> None:
+        """Tell those who look at the object, and not at our log, that nothing is done for it."""
+        text = f"{type(error).__name__}: {error}"
+        note = Note(reasons.CRASHED, f"nothing is done for it: {text[:_CRASH_CHARACTERS]}", warning=True)
+        self._events.record(key, self._objects.uid(key), note)
 
     def _keys(self) -> Iterable[ObjectKey]:
         entries = self._informer.entries(kinds.OBJECTS)
