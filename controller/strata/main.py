@@ -46,6 +46,7 @@ class ServerSettings:
     host: str
     port: int
     data_dir: Path
+    ec2_rate: float
     controller: ControllerSettings
 
 
@@ -116,6 +117,13 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Seconds between full reads of all machines.",
 )
 @click.option("--lease-ttl", type=click.FloatRange(min=3), default=15.0, show_default=True, help="Seconds.")
+@click.option(
+    "--ec2-rate",
+    type=click.FloatRange(min=0.01),
+    default=1.0,
+    show_default=True,
+    help="How many times EC2's published request limits this account has; less to leave some to others.",
+)
 @click.option("--exit-with-parent", is_flag=True, help="End when standard input is closed.")
 def server(
     *,
@@ -134,6 +142,7 @@ def server(
     poll_interval: float,
     sweep_interval: float,
     lease_ttl: float,
+    ec2_rate: float,
     exit_with_parent: bool,
 ) -> None:
     """Run the daemon: serve the API, and make EC2 match while this daemon leads.
@@ -156,6 +165,7 @@ def server(
             host=address[0],
             port=address[1],
             data_dir=data_dir,
+            ec2_rate=ec2_rate,
             controller=ControllerSettings(
                 endpoints=endpoints,
                 poll_interval_s=poll_interval,
@@ -242,7 +252,7 @@ async def _serve(settings: ServerSettings, store: Store, clock: Clock, rng: rand
         leadership.require(settings.controller.act_margin_s)
 
     metrics = DaemonMetrics(__version__)
-    clouds = CloudFactory(settings.controller.endpoints, clock, metrics, fence=fence)
+    clouds = CloudFactory(settings.controller.endpoints, clock, metrics, fence=fence, rate=settings.ec2_rate)
     controller = Controller(
         identity=f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
         address=f"http://{settings.host}:{settings.port}",

@@ -42,7 +42,15 @@ class Calls:
     """The calls to one region at one endpoint (None: AWS). Belongs to one event loop."""
 
     def __init__(
-        self, sdk: LazySdk, region: str, endpoint_url: str | None, clock: Clock, metrics: DaemonMetrics, fence: Fence
+        self,
+        sdk: LazySdk,
+        region: str,
+        endpoint_url: str | None,
+        clock: Clock,
+        metrics: DaemonMetrics,
+        fence: Fence,
+        *,
+        rate: float = 1.0,
     ) -> None:
         self._sdk = sdk
         self._region = region
@@ -50,7 +58,7 @@ class Calls:
         self._clock = clock
         self._metrics = metrics
         self._fence = fence
-        self._gate = Gate(lambda lane: metrics.ec2_throttles.labels(_action(lane), "client").inc())
+        self._gate = Gate(lambda lane: metrics.ec2_throttles.labels(_action(lane), "client").inc(), rate=rate)
         # A pool a region: threads that hang on one region's time-outs are not missed by another.
         self._pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix=f"ec2-{region}")
         self._clients: dict[Service, Client] = {}

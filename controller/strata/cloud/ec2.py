@@ -41,10 +41,12 @@ class Ec2Cloud:
         *,
         sdk: LazySdk | None = None,
         fence: Fence = no_fence,
+        rate: float = 1.0,
     ) -> None:
         """Share `sdk` between the regions of a process: a session costs 36 MB. `fence` is called right before each
-        mutating call is sent, after any wait for tokens, and raises if this process may not act (any more)."""
-        self._calls = Calls(sdk or LazySdk(), region, endpoint_url, clock, metrics, fence)
+        mutating call is sent, after any wait for tokens, and raises if this process may not act (any more). `rate`
+        times EC2's published limits is what the account has."""
+        self._calls = Calls(sdk or LazySdk(), region, endpoint_url, clock, metrics, fence, rate=rate)
         self._parser = PageParser()
 
     async def close(self) -> None:

@@ -16,14 +16,22 @@ class CloudFactory:
     """Makes Clouds and keeps them. Belongs to one event loop."""
 
     def __init__(
-        self, endpoints: Mapping[str, str], clock: Clock, metrics: DaemonMetrics, fence: Fence = no_fence
+        self,
+        endpoints: Mapping[str, str],
+        clock: Clock,
+        metrics: DaemonMetrics,
+        fence: Fence = no_fence,
+        *,
+        rate: float = 1.0,
     ) -> None:
         """`endpoints` maps the names that a Stack may choose to URLs. `fence` is called right before each mutating
-        call is sent, and raises NotLeader if this process may not act."""
+        call is sent, and raises NotLeader if this process may not act. `rate` times EC2's published limits is what
+        the account has."""
         self._endpoints = dict(endpoints)
         self._clock = clock
         self._metrics = metrics
         self._fence = fence
+        self._rate = rate
         self._sdk = LazySdk()
         self._clouds: dict[tuple[str, str | None], Ec2Cloud] = {}
         self._watches: dict[tuple[str, str | None], BotoCloudWatch] = {}
@@ -33,7 +41,9 @@ class CloudFactory:
         INVALID for a name that the settings do not know."""
         url, key = self._url(endpoint), (region, endpoint)
         if key not in self._clouds:
-            self._clouds[key] = Ec2Cloud(region, url, self._clock, self._metrics, sdk=self._sdk, fence=self._fence)
+            self._clouds[key] = Ec2Cloud(
+                region, url, self._clock, self._metrics, sdk=self._sdk, fence=self._fence, rate=self._rate
+            )
         return self._clouds[key]
 
     def cloudwatch(self, region: str, endpoint: str | None) -> CloudWatch:

@@ -54,9 +54,11 @@ class _Lane:
 class Gate:
     """The gate of one region and account. Belongs to one event loop."""
 
-    def __init__(self, on_wait: Callable[[str], None]) -> None:
-        """`on_wait` is told the lane of each call that has to wait for tokens."""
+    def __init__(self, on_wait: Callable[[str], None], *, rate: float = 1.0) -> None:
+        """`on_wait` is told the lane of each call that has to wait for tokens. `rate` times the published limits is
+        what the account has."""
         self._on_wait = on_wait
+        self._rate = rate
         self._free = CONNECTIONS
         self._lanes: dict[str, _Lane] = {}
         self._arrivals = itertools.count()
@@ -99,8 +101,9 @@ class Gate:
     def _lane(self, name: str, now_s: float) -> _Lane:
         if name not in self._lanes:
             limits = LIMITS[name]
-            resources = TokenBucket(limits.resources, now_s) if limits.resources else None
-            self._lanes[name] = _Lane(limits, TokenBucket(limits.requests, now_s), resources)
+            resources = TokenBucket(limits.resources.times(self._rate), now_s) if limits.resources else None
+            requests = TokenBucket(limits.requests.times(self._rate), now_s)
+            self._lanes[name] = _Lane(limits, requests, resources)
         return self._lanes[name]
 
     def _let_through(self) -> None:

@@ -180,3 +180,15 @@ def test_after_a_throttle_calls_come_at_half_the_pace() -> None:
     times_s = traffic(scene).times_s("CreateTags")
     assert min(times_s) == pytest.approx(1.2, abs=0.02)
     assert max(times_s) == pytest.approx(3.0, abs=0.1)
+
+
+async def test_an_account_with_raised_limits_goes_that_much_faster() -> None:
+    waited: list[str] = []
+    gate = Gate(waited.append, rate=2.0)
+    for _ in range(10):  # the published five at once, twice
+        await gate.admit("RunInstances", 1)
+        gate.release("RunInstances", 1)
+    assert waited == []
+    async with asyncio.timeout(0.9):  # and one more in a quarter of a second, not in half of one
+        await gate.admit("RunInstances", 1)
+    assert waited == ["RunInstances"]
