@@ -81,7 +81,10 @@ def _still_marked(snapshot: LayerSnapshot, mark: HealMark | None, proof: health.
 
 
 def _mark(snapshot: LayerSnapshot, proof: health.Unhealthy) -> HealMark:
-    restart = snapshot.layer.spec.healing.action == "restart" and proof.instance.status.restarted != proof.instance_id
+    ec2 = proof.instance.status.ec2
+    stoppable = ec2 is not None and ec2.lifecycle != "spot"
+    wished = snapshot.layer.spec.healing.action == "restart" and stoppable
+    restart = wished and proof.instance.status.restarted != proof.instance_id
     return HealMark(
         instance_id=proof.instance_id,
         action="restart" if restart else "replace",

@@ -8,6 +8,7 @@ The edges, each with what proves it:
     machine assigned            -> pending -> booting (running) -> online (both status checks passed)
     shutting-down, terminated   -> gone: launch anew, whoever ended it
     absent (proved)             -> gone: likewise
+    interrupted (spot)          -> gone, and nobody's failure
     stopped, not asked for      -> terminate, then gone; or start it, once, where healing restarts
     stopped by us               -> start it, once it is to run
     marked by the Layer pass    -> terminate (or stop and start) that very machine
@@ -43,6 +44,7 @@ from strata.resources.instance import Ec2Status, Failures, HealMark, Instance, I
 from strata.resources.launch import Launch
 from strata.resources.machine import GONE_STATES, Machine
 
+_RECLAIMED = "Server.SpotInstanceTermination"  # EC2's StateReason of an interruption
 _WAITS = "waits for a machine"  # one message for all of it: a seal is then the only write until there is one
 
 Verb = Literal["terminate", "stop", "start", "tag"]
@@ -171,7 +173,7 @@ _NOT_THE_SLOTS_FAULT = _CAPACITY | {"Unauthorized", "ClockSkew", "Unanswered"}
 def _with_machine(snapshot: InstanceSnapshot, policy: Policy) -> InstancePlan:
     fact = snapshot.fact
     if isinstance(fact, Absent):
-        return _gone(snapshot, policy, "it is in no list of EC2's any more")
+        return _gone(snapshot, policy, _loss(snapshot, "it is in no list of EC2's any more"))
     if isinstance(fact, Unknown):
         return _unseen(snapshot, fact)
     machine = fact.value.machine
@@ -201,18 +203,37 @@ def _ended(snapshot: InstanceSnapshot, policy: Policy, machine: Machine) -> Inst
     if snapshot.instance.metadata.deleting:
         observed = observed_status(snapshot, Observed(machine, snapshot.now), Phase.SHUTTING_DOWN)
         return InstancePlan(status=observed, finished=machine.state == "terminated")
-    return _gone(snapshot, policy, machine.state_reason or f"EC2 reports it {machine.state}")
+    return _gone(snapshot, policy, _loss(snapshot, machine.state_reason or f"EC2 reports it {machine.state}"))
 
 
-def _gone(snapshot: InstanceSnapshot, policy: Policy, why: str) -> InstancePlan:
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    """Why a machine is gone. `told`: by whoever ended it. `failure`: an early one counts against the slot."""
+
+    reason: str
+    message: str
+    told: bool = False
+    failure: bool = True
+
+
+def _loss(snapshot: InstanceSnapshot, why: str) -> _Loss:
+    instance, status = snapshot.instance, snapshot.instance.status
+    instance_id = assigned(instance, snapshot.launch)
+    gone = f"{instance_id} is gone"
+    if status.heal is not None and status.heal.instance_id == instance_id:
+        return _Loss(status.heal.reason, f"{gone}: {status.heal.message}", told=True)
+    if instance.spec.power == "stopped" and status.ec2 is not None and status.ec2.lifecycle == "spot":
+        return _Loss(reasons.NOT_RUNNING, f"{gone}: spec.power is stopped", told=True, failure=False)
+    if why == _RECLAIMED:
+        return _Loss(reasons.SPOT_INTERRUPTED, f"{gone}: EC2 took the spot machine back", failure=False)
+    return _Loss(reasons.TERMINATED_EXTERNALLY, f"{gone}: {why}")
+
+
+def _gone(snapshot: InstanceSnapshot, policy: Policy, loss: _Loss) -> InstancePlan:
     """The slot is empty again. A machine that was long online leaves no failure behind; an early death is one more."""
     instance, status = snapshot.instance, snapshot.instance.status
     if instance.metadata.deleting:
         return InstancePlan(status=status, finished=True)
-    instance_id = assigned(instance, snapshot.launch)
-    ours = status.heal is not None and status.heal.instance_id == instance_id
-    reason = status.heal.reason if ours and status.heal else reasons.TERMINATED_EXTERNALLY
-    message = f"{instance_id} is gone: {status.heal.message if ours and status.heal else why}"
     base = msgspec.structs.replace(
         status,
         launch=None,
@@ -221,19 +242,19 @@ def _gone(snapshot: InstanceSnapshot, policy: Policy, why: str) -> InstancePlan:
         online_since=None,
         restarted="",
         stopped_as_wanted=False,
-        failures=_failures_after_loss(snapshot, policy, reason, message),
+        failures=_failures_after_loss(snapshot, policy, loss),
     )
     phase = Phase.STOPPED if instance.spec.power == "stopped" else Phase.REQUESTED
-    status = next_status(snapshot, phase=phase, base=base, launched=no("Launched", reasons.LAUNCHING, message))
-    notes = () if ours else (Note(reason, message, warning=True),)
+    status = next_status(snapshot, phase=phase, base=base, launched=no("Launched", reasons.LAUNCHING, loss.message))
+    notes = () if loss.told else (Note(loss.reason, loss.message, warning=True),)
     return InstancePlan(status=status, notes=notes, again_at=snapshot.now)
 
 
-def _failures_after_loss(snapshot: InstanceSnapshot, policy: Policy, reason: str, message: str) -> Failures | None:
-    since = snapshot.instance.status.online_since
+def _failures_after_loss(snapshot: InstanceSnapshot, policy: Policy, loss: _Loss) -> Failures | None:
+    before, since = snapshot.instance.status.failures, snapshot.instance.status.online_since
     if since is not None and snapshot.now - since >= timedelta(seconds=policy.stable_after_s):
         return None
-    return failed_again(snapshot.instance.status.failures, snapshot.now, reason, message)
+    return failed_again(before, snapshot.now, loss.reason, loss.message) if loss.failure else before
 
 
 def _stopped(snapshot: InstanceSnapshot, observed: Observed) -> InstancePlan:
@@ -261,7 +282,8 @@ def _stopped_externally(snapshot: InstanceSnapshot, observed: Observed, status: 
     message = f"{machine.instance_id} stopped: {machine.state_reason or 'nobody here asked for it'}"
     if layer is None or not layer.spec.healing.enabled:
         return InstancePlan(status=status)
-    if layer.spec.healing.action == "restart" and status.restarted != machine.instance_id:
+    restart = layer.spec.healing.action == "restart" and machine.lifecycle != "spot"
+    if restart and status.restarted != machine.instance_id:
         status = _restarting(snapshot, status, machine, reasons.STOPPED_EXTERNALLY, message)
         action = Action("start", machine.instance_id, reasons.STOPPED_EXTERNALLY, message)
     else:
@@ -301,6 +323,9 @@ def _running(snapshot: InstanceSnapshot, policy: Policy, observed: Observed) -> 
     machine = observed.machine
     if snapshot.instance.spec.power == "running":
         return _heal(snapshot, observed) or _alive(snapshot, policy, observed)
+    if machine.lifecycle == "spot":  # EC2 does not stop what it sold for one time: it ends, and another one starts
+        action = Action("terminate", machine.instance_id, reasons.NOT_RUNNING, "spec.power is stopped, and it is spot")
+        return InstancePlan(status=observed_status(snapshot, observed, Phase.SHUTTING_DOWN), action=action)
     if machine.state == "pending":  # EC2 stops what runs
         return _alive(snapshot, policy, observed)
     action = Action("stop", machine.instance_id, reasons.NOT_RUNNING, "spec.power is stopped")

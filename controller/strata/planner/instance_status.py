@@ -69,6 +69,7 @@ def observed_status(snapshot: InstanceSnapshot, observed: Observed, phase: Phase
         zone=machine.zone,
         image_id=machine.image_id,
         lifecycle=machine.lifecycle,
+        fallback=snapshot.instance.spec.market == "spot" and machine.lifecycle != "spot",
         private_ip=machine.private_ip,
         public_ip=machine.public_ip,
         launched_at=machine.launched_at,

@@ -14,7 +14,7 @@ from strata.errors import CloudErrorKind
 from strata.planner.policy import Policy
 from strata.resources.digest import canonical
 from strata.resources.launch import Assignment, Launch, LaunchStatus, Member
-from strata.resources.machine import Machine
+from strata.resources.machine import Machine, Market
 from strata.resources.stack import SubnetRef
 
 Refused = Callable[[str, str], bool]  # (type, zone) -> EC2 had none of it a short while ago
@@ -39,6 +39,7 @@ class Want:
     endpoint: str | None
     type: str
     zone: str
+    market: Market
     template: str
     parameters: Mapping[str, Any]
     fingerprint: bytes  # canonical bytes of `parameters`, made once a layer, type and zone

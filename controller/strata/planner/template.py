@@ -1,5 +1,6 @@
 """How a machine is made: the effective template, its digest, and RunInstances' parameters."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -9,20 +10,36 @@ from strata.resources.codec import to_plain
 from strata.resources.digest import digest
 from strata.resources.instance import Instance
 from strata.resources.layer import Layer, ResolvedImage
-from strata.resources.stack import ImageSource, InstanceTemplate, RootVolume, Stack, SubnetRef
+from strata.resources.machine import Market
+from strata.resources.stack import ImageSource, InstanceTemplate, RootVolume, SpotShare, Stack, SubnetRef
 
 DIGEST_VERSION = "v1"
+
+# EC2 refuses the tags of a spot request where there is none.
+_TAGGED: Mapping[Market, tuple[str, ...]] = {
+    "on-demand": ("instance", "volume"),
+    "spot": ("instance", "volume", "spot-instances-request"),
+}
+# One-time: EC2 itself never launches another one. No price: up to that of on-demand, and never interrupted for it.
+_SPOT = {
+    "MarketType": "spot",
+    "SpotOptions": {"SpotInstanceType": "one-time", "InstanceInterruptionBehavior": "terminate"},
+}
 
 
 def effective(stack: Stack, layer: Layer, instance: Instance | None = None) -> InstanceTemplate:
     """The stack's defaults, overridden field by field by the layer, then by the instance."""
-    template = stack.spec.instance
-    for override in (layer.spec.instance, instance.spec.instance if instance else None):
-        if override is None:
-            continue
-        said = {name: value for name in override.__struct_fields__ if (value := getattr(override, name)) is not None}
-        template = msgspec.structs.replace(template, **said)
-    return template
+    overrides = (stack.spec.instance, layer.spec.instance, instance.spec.instance if instance else None)
+    said: dict[str, Any] = {}
+    for template in overrides:
+        values = ((name, getattr(template, name, None)) for name in InstanceTemplate.__struct_fields__)
+        said |= {name: value for name, value in values if value is not None}
+    return InstanceTemplate(**said)
+
+
+def spot_share(stack: Stack, layer: Layer) -> SpotShare | None:
+    """The layer's share of spot machines, else its stack's; None: on demand alone."""
+    return layer.spec.instance.spot or stack.spec.instance.spot
 
 
 def image_key(image: ImageSource) -> str:
@@ -45,7 +62,13 @@ def template_digest(template: InstanceTemplate, image: ResolvedImage) -> str:
 
 
 def run_parameters(
-    template: InstanceTemplate, image: ResolvedImage, *, type_: str, subnet: SubnetRef, launch_tags: dict[str, str]
+    template: InstanceTemplate,
+    image: ResolvedImage,
+    *,
+    type_: str,
+    subnet: SubnetRef,
+    market: Market,
+    launch_tags: dict[str, str],
 ) -> dict[str, Any]:
     """boto3's run_instances keyword arguments, all but ClientToken, MinCount and MaxCount."""
     root = template.root_volume or RootVolume()
@@ -60,8 +83,10 @@ def run_parameters(
         "BlockDeviceMappings": [{"DeviceName": image.root_device_name, "Ebs": ebs}],
         "MetadataOptions": {"HttpEndpoint": "enabled", "HttpTokens": "required"},
         "Monitoring": {"Enabled": bool(template.detailed_monitoring)},
-        "TagSpecifications": [{"ResourceType": kind, "Tags": tag_list} for kind in ("instance", "volume")],
+        "TagSpecifications": [{"ResourceType": kind, "Tags": tag_list} for kind in _TAGGED[market]],
     }
+    if market == "spot":
+        parameters["InstanceMarketOptions"] = _SPOT
     return parameters | _optional_parameters(template)
 
 

@@ -12,6 +12,7 @@ from strata.errors import StoreError
 from strata.planner import launch as protocol
 from strata.planner.backoff import retry_at
 from strata.planner.instance_status import sealed_status
+from strata.planner.market import Purchase, purchase
 from strata.planner.policy import Policy
 from strata.planner.template import effective, launch_tags, missing_fields, run_parameters, template_digest
 from strata.reconcile.objects import Objects, Stored, wished
@@ -22,7 +23,7 @@ from strata.resources.instance import Instance
 from strata.resources.launch import Launch, LaunchSpec, LaunchStatus, Member
 from strata.resources.layer import Layer, ResolvedImage
 from strata.resources.meta import API_VERSION, ObjectMeta
-from strata.resources.stack import InstanceTemplate, Stack, SubnetRef
+from strata.resources.stack import InstanceTemplate, Stack
 from strata.store.repository import Repository, Write
 
 log = structlog.get_logger(__name__)
@@ -92,28 +93,28 @@ class Intake:
         if missing_fields(template):
             return None
         subnets, zone = stack.spec.subnets, instance.spec.zone
-        placed = protocol.place(template.types or (), subnets, zone, self._refusals.refused)
-        if placed is None:
+        bought = purchase(instance.spec.market, template.types or (), subnets, zone, self._refusals.refused)
+        if bought is None:
             return None
-        type_, subnet = placed
-        shared = (layer.key, encode(instance.spec.instance), type_, subnet.id)
+        shared = (layer.key, encode(instance.spec.instance), bought.type, bought.subnet.id, bought.market)
         if shared not in made:
-            made[shared] = self._parameters(stack, template, image, type_, subnet)
+            made[shared] = self._parameters(stack, template, image, bought)
         parameters, fingerprint = made[shared]
         return protocol.Want(
-            member=_member(instance, layer.object),
+            member=_member(instance, layer.object, bought),
             stack=namespace,
             region=stack.spec.region,
             endpoint=stack.spec.endpoint,
-            type=type_,
-            zone=subnet.zone,
+            type=bought.type,
+            zone=bought.subnet.zone,
+            market=bought.market,
             template=template_digest(template, image),
             parameters=parameters,
             fingerprint=fingerprint,
         )
 
     def _parameters(
-        self, stack: Stack, template: InstanceTemplate, image: ResolvedImage, type_: str, subnet: SubnetRef
+        self, stack: Stack, template: InstanceTemplate, image: ResolvedImage, bought: Purchase
     ) -> tuple[dict[str, Any], bytes]:
         wanted_tags = launch_tags(
             cluster_id=self._policy.cluster_id,
@@ -121,7 +122,9 @@ class Intake:
             launch_id=_NO_LAUNCH,
             template=template_digest(template, image),
         )
-        parameters = run_parameters(template, image, type_=type_, subnet=subnet, launch_tags=wanted_tags)
+        parameters = run_parameters(
+            template, image, type_=bought.type, subnet=bought.subnet, market=bought.market, launch_tags=wanted_tags
+        )
         return parameters, protocol.fingerprint(parameters)
 
     # -- sealing ---------------------------------------------------------------------------------------------
@@ -164,6 +167,7 @@ class Intake:
                 endpoint=first.endpoint,
                 type=first.type,
                 zone=first.zone,
+                market=first.market,
                 template=first.template,
                 parameters=_with_launch_id(first.parameters, launch_id),
                 members=tuple(want.member for want in members),
@@ -183,12 +187,13 @@ class Intake:
                 del self._sealed_from[key]
 
 
-def _member(instance: Instance, layer: Layer) -> Member:
+def _member(instance: Instance, layer: Layer, bought: Purchase) -> Member:
     return Member(
         name=instance.metadata.name,
         uid=instance.metadata.uid,
         attempt=instance.status.attempt + 1,
         layer=layer.metadata.name,
+        fallback=instance.spec.market != bought.market,
     )
 
 

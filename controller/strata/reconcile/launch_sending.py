@@ -33,6 +33,7 @@ _RETRY_BASE_S = 1.0
 _RETRY_CAP_S = 30.0
 _SENDS_AT_ONCE = 8
 _NAMED = 5  # machines that an event names
+_SURPLUS_SWEEP_S = 1.0  # the cache has the record by then, and the audit ends what a sweep shows to be surplus
 
 
 class Sending:
@@ -134,14 +135,16 @@ class Sending:
         written = await self._commit(launch, status)
         self._observer.learn(machines)
         self._gate.opened()
+        if status.surplus:
+            self._observer.request_sweep(in_s=_SURPLUS_SWEEP_S)
         filled = {assignment.uid for assignment in status.assignments}
         self._tally.launches.update(
             (launch.object.metadata.namespace, m.layer) for m in spec.members if m.uid in filled
         )
         if status.unfilled:
-            self._refusals.note(spec.type, spec.zone)
+            self._refusals.note(spec.type, spec.zone, spec.market)
         else:
-            self._refusals.clear(spec.type, spec.zone)
+            self._refusals.clear(spec.type, spec.zone, spec.market)
         self._tell(launch.object, status)
         log.info(
             "launched",
@@ -173,7 +176,7 @@ class Sending:
         self._note_error(launch.object, error)
         self._gate.note(error.kind)
         if error.kind is CloudErrorKind.CAPACITY:
-            self._refusals.note(spec.type, spec.zone)
+            self._refusals.note(spec.type, spec.zone, spec.market)
         if protocol.is_death(error.kind, status.unanswered_at, self._clock.now(), self._policy):
             dead = protocol.dead(launch.object, _reason(error), error.message, self._clock.now())
             return await self._commit(launch, dead), False

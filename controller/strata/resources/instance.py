@@ -4,6 +4,7 @@ import enum
 from datetime import datetime
 from typing import Literal
 
+from strata.resources.machine import Market
 from strata.resources.meta import Condition, ObjectMeta, Record
 from strata.resources.stack import InstanceTemplate
 
@@ -24,11 +25,13 @@ class Phase(enum.StrEnum):
 
 
 class InstanceSpec(Record, frozen=True, kw_only=True):
-    """`zone` is the preferred zone; `availability` manual marks a hand-made instance."""
+    """`zone` is the preferred zone; `market` is where its machines are bought, set at its birth; `availability` manual
+    marks a hand-made instance."""
 
     layers: tuple[str, ...]
     power: Literal["running", "stopped"] = "running"
     zone: str | None = None
+    market: Market = "on-demand"
     instance: InstanceTemplate = InstanceTemplate()
     availability: Literal["layer", "manual"] = "manual"
 
@@ -41,7 +44,7 @@ class LaunchRef(Record, frozen=True, kw_only=True):
 
 
 class Ec2Status(Record, frozen=True, kw_only=True):
-    """What EC2 last said of this slot's machine."""
+    """What EC2 last said of this slot's machine. `fallback`: it was bought on demand for want of spot capacity."""
 
     instance_id: str
     state: str
@@ -49,6 +52,7 @@ class Ec2Status(Record, frozen=True, kw_only=True):
     zone: str = ""
     image_id: str = ""
     lifecycle: str = "on-demand"
+    fallback: bool = False
     private_ip: str = ""
     public_ip: str = ""
     launched_at: datetime | None = None

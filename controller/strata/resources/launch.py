@@ -9,16 +9,19 @@ A member that got no machine (a partial fill) is in `unfilled`; machines beyond 
 from datetime import datetime
 from typing import Any, Literal
 
+from strata.resources.machine import Market
 from strata.resources.meta import ObjectMeta, Record
 
 
 class Member(Record, frozen=True, kw_only=True):
-    """A slot that wants a machine: its Instance's name, uid and the attempt that this launch is."""
+    """A slot that wants a machine: its Instance's name, uid and the attempt that this launch is. `fallback`: it wanted
+    a spot machine, and nowhere was one to be had."""
 
     name: str
     uid: str
     attempt: int
     layer: str = ""
+    fallback: bool = False
 
 
 class Assignment(Record, frozen=True, kw_only=True):
@@ -33,6 +36,7 @@ class LaunchSpec(Record, frozen=True, kw_only=True):
     endpoint: str | None
     type: str
     zone: str
+    market: Market = "on-demand"
     template: str
     parameters: dict[str, Any]
     members: tuple[Member, ...]

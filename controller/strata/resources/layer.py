@@ -8,7 +8,7 @@ import msgspec
 from strata.resources.capacity import Capacity
 from strata.resources.load import LoadStatus
 from strata.resources.meta import Condition, ObjectMeta, Record
-from strata.resources.stack import InstanceTemplate
+from strata.resources.stack import SharedTemplate
 from strata.resources.update import RolloutStatus, Shutdown, Update
 
 
@@ -24,7 +24,7 @@ class Healing(Record, frozen=True, kw_only=True):
 
 class LayerSpec(Record, frozen=True, kw_only=True):
     type: str = "custom"
-    instance: InstanceTemplate = InstanceTemplate()
+    instance: SharedTemplate = SharedTemplate()
     capacity: Capacity = Capacity()
     healing: Healing = Healing()
     update: Update = Update()
@@ -56,6 +56,15 @@ class ResolvedImage(Record, frozen=True, kw_only=True):
     resolved_at: datetime
 
 
+class SpotStatus(Record, frozen=True, kw_only=True):
+    """Of the layer's slots that stay: how many are to be spot, how many run as spot, and how many run on demand in
+    their stead, for want of spot capacity."""
+
+    wanted: int = 0
+    running: int = 0
+    fallback: int = 0
+
+
 class LayerStatus(Record, frozen=True, kw_only=True):
     """`selector` and `replicas` are for the scale subresource. `leaving` counts the slots that run on until they go,
     `warm` those that are kept stopped. `protected_below_since` is since when the breaker could close again."""
@@ -71,6 +80,7 @@ class LayerStatus(Record, frozen=True, kw_only=True):
     warm: int = 0
     rollout: RolloutStatus | None = None
     load: LoadStatus = LoadStatus()
+    spot: SpotStatus | None = None
     image: ResolvedImage | None = None
     protected_below_since: datetime | None = None
     conditions: tuple[Condition, ...] = ()

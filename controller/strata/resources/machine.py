@@ -9,6 +9,8 @@ MachineState = Literal["pending", "running", "stopping", "stopped", "shutting-do
 LIVE_STATES: frozenset[MachineState] = frozenset({"pending", "running", "stopping", "stopped"})
 GONE_STATES: frozenset[MachineState] = frozenset({"shutting-down", "terminated"})
 
+Market = Literal["on-demand", "spot"]
+
 CheckState = Literal["ok", "impaired", "initializing", "insufficient-data", "not-applicable"]
 
 

@@ -32,6 +32,21 @@ class InstanceTemplate(Record, frozen=True, kw_only=True):
     user_data: str | None = None
 
 
+class SpotShare(Record, frozen=True, kw_only=True):
+    """Of a layer's slots the first `on_demand_base` are bought on demand, and of the others `percentage` as spot,
+    rounded down."""
+
+    on_demand_base: int = 0
+    percentage: int
+
+
+class SharedTemplate(InstanceTemplate, frozen=True, kw_only=True):
+    """How the machines of a stack, or of a layer, are made, and how many of a layer's are bought as spot. The share is
+    no property of any one machine: it is in no digest of a template, and no override of an instance's."""
+
+    spot: SpotShare | None = None
+
+
 class SubnetRef(Record, frozen=True, kw_only=True):
     id: str
     zone: str
@@ -42,7 +57,7 @@ class StackSpec(Record, frozen=True, kw_only=True):
     vpc_id: str
     endpoint: str | None = None
     subnets: tuple[SubnetRef, ...] = ()
-    instance: InstanceTemplate = InstanceTemplate()
+    instance: SharedTemplate = SharedTemplate()
     paused: bool = False
 
 

@@ -72,10 +72,19 @@ def test_every_pattern_is_of_the_dialect_of_the_kubernetes_api(definition: Defin
 def test_the_machine_template_is_the_same_on_all_kinds() -> None:
     def without_description(definition: Definition) -> dict[str, Any]:
         raw = definition.root.properties["spec"].properties["instance"].raw
-        return {key: value for key, value in raw.items() if key != "description"}
+        shared = {key: value for key, value in raw["properties"].items() if key != "spot"}
+        return {key: value for key, value in raw.items() if key != "description"} | {"properties": shared}
 
     stack, *others = map(without_description, definitions().values())
     assert all(one == stack for one in others)
+
+
+def test_the_share_of_spot_machines_is_the_same_on_stack_and_layer_and_nowhere_else() -> None:
+    shares = {}
+    for plural, definition in definitions().items():
+        shares[plural] = definition.root.properties["spec"].properties["instance"].raw["properties"].get("spot")
+    assert shares["stacks"] == shares["layers"] is not None
+    assert shares["instances"] is shares["layerrevisions"] is None
 
 
 def test_scale_is_the_layers_always() -> None:
