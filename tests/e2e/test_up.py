@@ -110,7 +110,8 @@ def up_in_the_background(newcomer: Newcomer, *more: str) -> dict[str, Any]:
 def test_a_world_comes_up_heals_scales_deletes_goes_down_and_leaves_nothing(newcomer: Newcomer) -> None:
     world = up_in_the_background(newcomer)
     assert Path(world["kubeconfig"]).is_file()
-    assert newcomer.run("get", "layers", "-A").count("True") == 4
+    layers = newcomer.json("get", "layers", "-A")["items"]
+    assert newcomer.run("get", "layers", "-A").count("True") == len(layers) > 0
 
     before = newcomer.machines(*PRODUCTION)
     assert sorted(before) == ["web-1", "web-2", "workers-1", "workers-2", "workers-3"]

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import subprocess
+from datetime import UTC, datetime
 
 import pytest
 from prometheus_client import generate_latest
@@ -27,13 +28,16 @@ def _scrape(fleet: Fleet, name: str) -> str:
     return generate_latest(fleet.daemons[name].metrics.registry).decode()
 
 
+OFFICE = {"name": "office", "instances": 1, "from": "08:00", "to": "20:00"}  # the world begins at noon
+
+
 async def _eventful_hour(fleet: Fleet) -> dict[str, str]:
     """Two daemons; a heal and a refused launch. What each of them says in the end."""
     fleet.start("a")
     await asyncio.sleep(1)
     fleet.start("b")
     await fleet.person.stack("shop")
-    await fleet.person.layer("shop", "web", 3)
+    await fleet.person.layer("shop", "web", 2, capacity={"always": 2, "schedule": [OFFICE]})
     await fleet.online("shop", 3)
     fleet.controls.capacity("t3.small", "us-east-1a", 0)
     fleet.controls.terminate(ids(*fleet.machines()))
@@ -68,6 +72,12 @@ def test_the_leader_alone_exports_series_by_layer() -> None:
         'strata_layer_launch_failures_total{layer="web",reason="InsufficientInstanceCapacity",stack="shop"} 1.0'
         in said["a"]
     )
+    assert 'strata_layer_desired_by_rule{layer="web",rule="schedule/office",stack="shop"} 1.0' in said["a"]
+    assert 'strata_layer_schedule_window_open{layer="web",stack="shop",window="office"} 1.0' in said["a"]
+    closes_at = datetime(2026, 1, 5, 20, tzinfo=UTC).timestamp()
+    (next_change,) = [line for line in said["a"].splitlines() if line.startswith("strata_layer_next_change_timestamp")]
+    assert float(next_change.split()[-1]) == closes_at
+    assert 'strata_layer_next_change_desired{layer="web",stack="shop"} 2.0' in said["a"]
     assert "strata_layer_last_reconcile_age_seconds" in said["a"]
     assert "strata_leader 1.0" in said["a"]
     assert "strata_layer_" not in said["b"]

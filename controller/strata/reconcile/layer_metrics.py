@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 
 from strata.clock import Clock
 from strata.reconcile.objects import Objects
+from strata.reconcile.rule_metrics import rule_gauges
 from strata.resources.instance import Phase
 from strata.resources.layer import Layer
 from strata.resources.meta import is_true
@@ -55,6 +56,7 @@ class LayerCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield from self._gauges()
+        yield from rule_gauges(stored.object for stored in self._objects.layers())
         yield from self._counters()
         yield from self._conditions()
         yield self._orphans_held()

@@ -16,6 +16,7 @@ from strata.cli.output import without_empty
 from strata.cli.session import Session
 from strata.cli.targets import Target, parse
 from strata.cli.yamltext import dump
+from strata.resources import explain_schedule
 
 Json = dict[str, Any]
 
@@ -100,6 +101,8 @@ def _state(session: Session, resource: ResourceType, document: Json) -> Iterator
     status = document.get("status") or {}
     if resource == LAYER:
         yield "Desired", sum_behind(document)
+        change = status.get("nextChange")
+        yield "Next", explain_schedule.next_change(change) if change else None
         yield "Instances", counts(status.get("instances"))
         yield "Image", _image(status.get("image"))
     elif resource == STACK:

@@ -22,6 +22,7 @@ from strata.cli.kinds import INSTANCE, LAYER, STACK
 from strata.cli.options import Command, pass_session
 from strata.cli.session import Session
 from strata.cli.targets import parse_one
+from strata.resources import explain_schedule
 
 Json = dict[str, Any]
 
@@ -58,9 +59,8 @@ def _layer(session: Session, layer: Json) -> Iterator[str]:
     own = [one for one in members if dig(one, "spec", "availability") == "layer"]
     if handmade := len(members) - len(own):
         yield f"{handmade} hand-made instance{'s do' if handmade > 1 else ' does'} not count"
-    changes = [addend["until"] for addend in status.get("because") or [] if addend.get("until")]
-    if changes:
-        yield f"the sum next changes at {min(changes)}"
+    if change := status.get("nextChange"):
+        yield f"by the clock it wants {explain_schedule.next_change(change)}"
     held = [*held_by_stack(session, layer), *held_by_itself(session, layer)]
     places = refused_places(session.client, layer) if any(map(lacks_capacity, own)) else []
     held += [f"instance/{one['metadata']['name']}: {text}" for one in own for text in held_slot(session, one, places)]
