@@ -25,10 +25,12 @@ from strata.metrics import DaemonMetrics
 from strata.readiness import checks, waiting_checks
 from strata.reconcile.controller import Controller
 from strata.reconcile.identity import FileWitness
+from strata.reconcile.signals import SignalSources
 from strata.server.app import create_app
 from strata.server.listen import bind, serve
 from strata.server.waiting import create_waiting_app
 from strata.settings import ControllerSettings
+from strata.signals.sources import no_source
 from strata.store.etcd.settings import EtcdSettings
 from strata.store.port import Store
 
@@ -258,6 +260,7 @@ async def _serve(settings: ServerSettings, store: Store, clock: Clock, rng: rand
         address=f"http://{settings.host}:{settings.port}",
         store=store,
         clouds=clouds,
+        sources=SignalSources(cloudwatch=clouds.cloudwatch, prometheus=no_source),
         clock=clock,
         rng=rng,
         settings=settings.controller,

@@ -11,12 +11,13 @@ import msgspec
 from tests.kit.virtual_time import VirtualClock
 
 from strata.clock import Clock
-from strata.cloud.port import Cloud
-from strata.errors import CloudError, CloudErrorKind
+from strata.cloud.port import Cloud, CloudWatch
+from strata.errors import CloudError, CloudErrorKind, SignalError
 from strata.metrics import DaemonMetrics
 from strata.reconcile.controller import Controller
 from strata.reconcile.identity import Testimony
 from strata.reconcile.objects import timestamp
+from strata.reconcile.signals import SignalSources
 from strata.resources import kinds
 from strata.resources.codec import decode_object
 from strata.resources.instance import Instance, Phase
@@ -25,11 +26,13 @@ from strata.resources.layer import Layer
 from strata.resources.meta import API_VERSION, FINALIZER
 from strata.resources.stack import Stack
 from strata.settings import ControllerSettings
+from strata.signals.port import Prometheus
 from strata.store.memory import MemoryStore
 from strata.store.memory_server import MemoryServer
 from strata.store.port import Delete, KeyValue, ModRevisionIs, Put, Store
 from strata_sim.controls import Controls
 from strata_sim.inprocess import SimulatedCloud
+from strata_sim.inprocess_cloudwatch import SimulatedCloudWatch
 from strata_sim.witness import live
 from strata_sim.world import World
 
@@ -160,6 +163,9 @@ class Fleet:
     server: MemoryServer = field(default_factory=MemoryServer)
     wrap_store: Callable[[str, Store], Store] = lambda _name, store: store
     wrap_cloud: Callable[[str, Cloud], Cloud] = lambda _name, cloud: cloud
+    wrap_cloudwatch: Callable[[str, CloudWatch], CloudWatch] = lambda _name, watch: watch
+    wrap_prometheus: Callable[[str, Prometheus], Prometheus] = lambda _name, source: source
+    prometheus: dict[str, Prometheus] = field(default_factory=dict)  # by the name in the settings
     daemons: dict[str, Daemon] = field(default_factory=dict)
     rng: random.Random = field(init=False)
     world: World = field(init=False)
@@ -191,6 +197,12 @@ class Fleet:
             address=f"http://{name}.example:7443",
             store=store,
             clouds=lambda region, endpoint: self._cloud(name, region, endpoint),
+            sources=SignalSources(
+                cloudwatch=lambda region, _endpoint: self.wrap_cloudwatch(
+                    name, SimulatedCloudWatch(self.world, region, caller=name)
+                ),
+                prometheus=lambda source: self.wrap_prometheus(name, self._prometheus(source)),
+            ),
             clock=clock,
             rng=random.Random(self.rng.getrandbits(64)),
             settings=self.settings,
@@ -206,6 +218,11 @@ class Fleet:
         if endpoint in self.unknown_endpoints:
             raise CloudError(CloudErrorKind.INVALID, "UnknownEndpoint", f"no EC2 endpoint {endpoint!r}")
         return self.wrap_cloud(name, SimulatedCloud(self.world, region, caller=name))
+
+    def _prometheus(self, source: str) -> Prometheus:
+        if source not in self.prometheus:
+            raise SignalError("UnknownSource", f"the daemon's settings have no Prometheus named {source}")
+        return self.prometheus[source]
 
     async def stop(self, name: str = "a") -> None:
         """Stop a daemon as SIGTERM does."""

@@ -5,16 +5,19 @@ itself. A process that is frozen holds the calls that it was about to make, and 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from datetime import datetime
 from typing import Any, NoReturn, TypeVar
 
 from tests.kit.fleet import REGION, Daemon, Fleet
 from tests.kit.store import FaultyStore
 
 from strata.clock import Clock
-from strata.cloud.port import Cloud
+from strata.cloud.port import Cloud, CloudWatch, MetricQuery
 from strata.resources import kinds
+from strata.resources.signal import AlarmState, Point
+from strata.signals.port import Prometheus
 from strata.store.memory import MemoryLease
 from strata.store.memory_server import MemoryServer
 from strata.store.port import (
@@ -31,6 +34,7 @@ from strata.store.port import (
 )
 from strata_sim.actions import Action
 from strata_sim.inprocess import SimulatedCloud
+from strata_sim.inprocess_cloudwatch import SimulatedCloudWatch
 from strata_sim.shapes import Params
 from strata_sim.world import World
 
@@ -222,13 +226,51 @@ class ProcessCloud(SimulatedCloud):
         return answer
 
 
+class ProcessCloudWatch(SimulatedCloudWatch):
+    """CloudWatch as one process reaches it."""
+
+    def __init__(self, world: World, region: str, process: Process) -> None:
+        super().__init__(world, region, caller=process.name)
+        self._process = process
+
+    async def get_metric_data(
+        self, queries: Sequence[MetricQuery], *, start_at: datetime, end_at: datetime
+    ) -> Mapping[MetricQuery, tuple[Point, ...]]:
+        await self._process.passing("GetMetricData")
+        return await super().get_metric_data(queries, start_at=start_at, end_at=end_at)
+
+    async def describe_alarms(self, names: Sequence[str]) -> Mapping[str, AlarmState]:
+        await self._process.passing("DescribeAlarms")
+        return await super().describe_alarms(names)
+
+
+class ProcessPrometheus:
+    """A Prometheus as one process reaches it."""
+
+    def __init__(self, source: Prometheus, process: Process) -> None:
+        self._source = source
+        self._process = process
+
+    async def query_range(
+        self, query: str, *, start_at: datetime, end_at: datetime, step_s: int
+    ) -> tuple[Point, ...]:
+        await self._process.passing("query_range")
+        return await self._source.query_range(query, start_at=start_at, end_at=end_at, step_s=step_s)
+
+
 class Processes:
     """The daemons of one fleet. Make it inside a virtual-time loop."""
 
     def __init__(self, watcher: Watcher = no_watcher, **fleet_options: Any) -> None:
         self.running: dict[str, Process] = {}
         self.gone: list[Process] = []
-        self.fleet = Fleet(wrap_store=self._store, wrap_cloud=self._cloud, **fleet_options)
+        self.fleet = Fleet(
+            wrap_store=self._store,
+            wrap_cloud=self._cloud,
+            wrap_cloudwatch=self._cloudwatch,
+            wrap_prometheus=lambda name, source: ProcessPrometheus(source, self.running[name]),
+            **fleet_options,
+        )
         self._watcher = watcher
 
     def start(self, name: str = "a") -> Process:
@@ -256,6 +298,9 @@ class Processes:
 
     def _store(self, name: str, _store: Store) -> ProcessStore:
         return ProcessStore(self.fleet.clock, self.fleet.server, self.running[name])
+
+    def _cloudwatch(self, name: str, _watch: CloudWatch) -> ProcessCloudWatch:
+        return ProcessCloudWatch(self.fleet.world, REGION, self.running[name])
 
     def _cloud(self, name: str, _cloud: Cloud) -> ProcessCloud:
         return ProcessCloud(self.fleet.world, REGION, self.running[name])

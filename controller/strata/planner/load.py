@@ -67,6 +67,11 @@ def signals_of(load: Load) -> list[str]:
     return ([CPU_PERCENT] if cpu else []) + [signal.name for signal in load.signals]
 
 
+def history_of(load: Load) -> timedelta:
+    """How far back the rules look."""
+    return max(parse_duration(load.up.for_), parse_duration(load.down.for_))
+
+
 def decide(snapshot: LoadSnapshot) -> LoadDecision:
     """Decide once. Total; where nothing is done the status is the one that was given, but for extra that no longer
     fits: it never winds up."""

@@ -1,8 +1,13 @@
-"""What a signal's history is good for: whether it is fresh, and whether it fills a window without a gap."""
+"""What a signal's history is good for: whether it is fresh, whether it fills a window without a gap; and how members'
+histories come to one."""
 
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from strata.planner.facts import Alarm, Series, SignalFact, Unknown
+from strata.planner.facts import Alarm, Known, Series, SignalFact, Unknown
 from strata.resources import reasons
 from strata.resources.signal import Point
 
@@ -48,6 +53,11 @@ def stale_after(period_s: int) -> timedelta:
     return timedelta(seconds=2 * period_s + late_s)
 
 
+def kept_for(period_s: int, wanted: timedelta) -> timedelta:
+    """How much of a history may be needed for a window of `wanted`, whose newest point may be late."""
+    return span_of(period_s, wanted) + stale_after(period_s)
+
+
 def span_of(period_s: int, wanted: timedelta) -> timedelta:
     """How long a window of such points is: `wanted`, rounded up to whole periods, two at least."""
     period = timedelta(seconds=period_s)
@@ -72,3 +82,36 @@ def window(series: Series, wanted: timedelta, after: datetime | None) -> tuple[P
 
 def _at(time: datetime) -> str:
     return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+
+
+# -- averages over members -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MemberPoints:
+    """One member's numbers, oldest first; those before `counts_from` are of a machine that was still starting."""
+
+    counts_from: datetime
+    points: Sequence[Point]
+
+
+def averaged(members: Sequence[MemberPoints], period_s: int) -> Known[Series] | Unknown:
+    """The average at each moment for which at least half of the members that count by then have a number."""
+    counts_from = sorted(member.counts_from for member in members)
+    sums: dict[datetime, float] = defaultdict(float)
+    reporting: Counter[datetime] = Counter()
+    for member in members:
+        for at, value in member.points:
+            if at >= member.counts_from:
+                sums[at] += value
+                reporting[at] += 1
+    points, counted = [], 0
+    for at in sorted(sums):
+        counted = bisect_right(counts_from, at)
+        if reporting[at] * 2 >= counted:
+            points.append(Point(at, sums[at] / reporting[at]))
+    if points:
+        return Known(Series(period_s, tuple(points), members=bisect_right(counts_from, points[-1].at)))
+    if counted:
+        return Unknown(reasons.TOO_FEW_REPORT, f"less than half of {counted} machines have a number")
+    return Unknown(reasons.NO_POINTS, "no machine has a number yet")

@@ -21,6 +21,7 @@ from strata.metrics import DaemonMetrics
 from strata.reconcile.identity import IdentityKeeper, Testifying, Witness
 from strata.reconcile.objects import Objects, decode_entry
 from strata.reconcile.reign import Reign
+from strata.reconcile.signals import SignalSources
 from strata.resources import kinds
 from strata.resources.meta import Record
 from strata.settings import ControllerSettings
@@ -42,6 +43,7 @@ class Controller:
         address: str,
         store: Store,
         clouds: CloudSource,
+        sources: SignalSources,
         clock: Clock,
         rng: random.Random,
         settings: ControllerSettings,
@@ -50,6 +52,7 @@ class Controller:
     ) -> None:
         self._store = store
         self._clouds = clouds
+        self._sources = sources
         self._clock = clock
         self._rng = rng
         self._settings = settings
@@ -96,6 +99,7 @@ class Controller:
             repository=repository,
             keeper=keeper,
             clouds=self._clouds,
+            sources=self._sources,
             informer=self.informer,
             objects=self.objects,
             clock=self._clock,

@@ -7,10 +7,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from strata.clock import Clock
+from strata.reconcile.load_metrics import Decisions, Facts, load_metrics
 from strata.reconcile.objects import Objects
 from strata.reconcile.rule_metrics import rule_gauges
 from strata.resources.instance import Phase
 from strata.resources.layer import Layer
+from strata.resources.load import LoadStatus
 from strata.resources.meta import is_true
 
 _LABELS = ("stack", "layer")
@@ -23,6 +25,7 @@ class LayerTally:
         self._clock = clock
         self.heals: Counter[tuple[str, str, str]] = Counter()
         self.launches: Counter[tuple[str, str]] = Counter()
+        self.load_decisions: Decisions = Counter()
         self.launch_failures: Counter[tuple[str, str, str]] = Counter()
         self._reconciled_s: dict[tuple[str, str], float] = {}
 
@@ -38,11 +41,20 @@ class LayerTally:
         at = self._reconciled_s.get((stack, layer))
         return None if at is None else self._clock.monotonic_s() - at
 
+    def decided(self, layer: Layer, load: LoadStatus) -> None:
+        """The layer's load is written anew: count what it decided, if it did."""
+        sample = load.sample
+        if sample is None or sample == layer.status.load.sample:
+            return
+        direction = "up" if sample.change > 0 else "down"
+        for one in sample.values:
+            self.load_decisions[layer.metadata.namespace, layer.metadata.name, direction, one.signal] += 1
+
     def forget(self, stack: str, layer: str) -> None:
         """The layer is gone: its series end."""
         self._reconciled_s.pop((stack, layer), None)
         self.launches.pop((stack, layer), None)
-        for counter in (self.heals, self.launch_failures):
+        for counter in (self.heals, self.launch_failures, self.load_decisions):
             for key in [key for key in counter if key[:2] == (stack, layer)]:
                 del counter[key]
 
@@ -50,16 +62,22 @@ class LayerTally:
 class LayerCollector(Collector):
     """Registered while this daemon leads."""
 
-    def __init__(self, objects: Objects, tally: LayerTally) -> None:
+    def __init__(self, objects: Objects, tally: LayerTally, signals: Facts) -> None:
         self._objects = objects
         self._tally = tally
+        self._signals = signals
 
     def collect(self) -> Iterator[Metric]:
         yield from self._gauges()
         yield from rule_gauges(stored.object for stored in self._objects.layers())
+        yield from self._load()
         yield from self._counters()
         yield from self._conditions()
         yield self._orphans_held()
+
+    def _load(self) -> Iterator[Metric]:
+        layers = (stored.object for stored in self._objects.layers())
+        yield from load_metrics(layers, self._signals, self._tally.load_decisions)
 
     def _gauges(self) -> Iterator[Metric]:
         desired = GaugeMetricFamily("strata_layer_desired", "Machines that the layer should have", labels=_LABELS)

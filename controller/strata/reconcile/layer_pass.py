@@ -13,8 +13,10 @@ from strata.planner.layer import LayerPlan, LayerSnapshot, plan_layer
 from strata.planner.policy import Policy
 from strata.planner.template import effective, image_key
 from strata.reconcile.events import EventRecorder
+from strata.reconcile.layer_metrics import LayerTally
 from strata.reconcile.objects import Objects, Stored, marked_deleted, released, wished
 from strata.reconcile.regions import Region, Regions, fact_of
+from strata.reconcile.signals import Signals
 from strata.reconcile.slots import new_slot
 from strata.resources import kinds, reasons
 from strata.resources.codec import encode, with_status
@@ -32,8 +34,10 @@ class LayerPass:
         self,
         objects: Objects,
         regions: Regions,
+        signals: Signals,
         repository: Repository,
         events: EventRecorder,
+        tally: LayerTally,
         *,
         clock: Clock,
         rng: random.Random,
@@ -43,6 +47,8 @@ class LayerPass:
         self._regions = regions
         self._repository = repository
         self._events = events
+        self._signals = signals
+        self._tally = tally
         self._clock = clock
         self._rng = rng
         self._policy = policy
@@ -61,6 +67,7 @@ class LayerPass:
         members = self._objects.members(key.namespace, key.name)
         plan = plan_layer(self._snapshot(stored, stack, members, region, image), self._policy)
         await self._commit(stored, stack, members, plan)
+        self._tally.decided(stored.object, plan.status.load)
         for note in plan.notes:
             self._events.record(key, stored.object.metadata.uid, note)
         return self._next_in_s(plan)
@@ -103,6 +110,7 @@ class LayerPass:
             image=image,
             protected=self._protected(namespace, members),
             unreadable=self._objects.unreadable(namespace, stored.object.metadata.name),
+            signals=self._signals.facts(stored.object),
         )
 
     def _protected(self, namespace: str, members: list[Stored[Instance]]) -> frozenset[str]:

@@ -8,6 +8,7 @@ from strata.engine.supervisor import Supervisor
 from strata.errors import CloudError
 from strata.planner.facts import MachineFact, Unknown
 from strata.planner.instance import assigned
+from strata.reconcile.cloud_signals import CloudSignals
 from strata.reconcile.images import Images
 from strata.reconcile.launcher import Launcher
 from strata.reconcile.mutations import Mutations
@@ -35,6 +36,7 @@ class Region:
     reaper: Reaper
     images: Images
     subnets: Subnets
+    signals: CloudSignals
 
 
 def where(stack: Stack) -> Where:
@@ -75,6 +77,7 @@ class Regions:
         self._supervisor.add(f"mutations {name}", region.mutations.run)
         self._supervisor.add(f"launcher {name}", region.launcher.run)
         self._supervisor.add(f"reaper {name}", region.reaper.run)
+        self._supervisor.add(f"signals {name}", region.signals.run)
         return region
 
     def of(self, stack: Stored[Stack] | None, launch: Stored[Launch] | None = None) -> Region | Unknown:

@@ -22,6 +22,7 @@ from strata.planner.facts import Note
 from strata.planner.policy import Policy
 from strata.reconcile.accounting import has_machines
 from strata.reconcile.adoption import Adoption
+from strata.reconcile.cloud_signals import CloudSignals
 from strata.reconcile.events import EventRecorder
 from strata.reconcile.gate import Gate
 from strata.reconcile.identity import IdentityKeeper
@@ -43,6 +44,7 @@ from strata.reconcile.refusals import Refusals
 from strata.reconcile.region_metrics import RegionCollector
 from strata.reconcile.regions import Region, Regions, StackListener, Where, name_of, place_of
 from strata.reconcile.routing import Routing
+from strata.reconcile.signals import Signals, SignalSources
 from strata.reconcile.stack_pass import StackPass
 from strata.reconcile.subnets import Subnets
 from strata.resources import kinds, reasons
@@ -69,6 +71,7 @@ class Reign:
         repository: Repository,
         keeper: IdentityKeeper,
         clouds: Callable[[str, str | None], Cloud],
+        sources: SignalSources,
         informer: Informer[Record],
         objects: Objects,
         clock: Clock,
@@ -81,6 +84,7 @@ class Reign:
         self._repository = repository
         self._keeper = keeper
         self._clouds = clouds
+        self._sources = sources
         self._informer = informer
         self._regressed = informer.regressed  # the store going back since then is news
         self._objects = objects
@@ -104,11 +108,20 @@ class Reign:
         )
         self.regions = Regions(self._make_region, self._supervisor)
         self._routing = Routing(self._queue, objects, self.regions, self._tally)
+        self._signals = Signals(sources, objects, self.regions, queue=self._queue.add, clock=clock, rng=rng)
         self._instances = InstancePass(
             objects, self.regions, repository, self._events, self._tally, clock=clock, policy=self._policy
         )
         self._layers = LayerPass(
-            objects, self.regions, repository, self._events, clock=clock, rng=rng, policy=self._policy
+            objects,
+            self.regions,
+            self._signals,
+            repository,
+            self._events,
+            self._tally,
+            clock=clock,
+            rng=rng,
+            policy=self._policy,
         )
         self._stacks = StackPass(objects, self.regions, repository, self._events, clock=clock, policy=self._policy)
 
@@ -117,7 +130,7 @@ class Reign:
         return self._supervisor.unhealthy()
 
     async def run(self) -> None:
-        collectors = (LayerCollector(self._objects, self._tally), RegionCollector(self.regions))
+        collectors = (LayerCollector(self._objects, self._tally, self._signals.facts), RegionCollector(self.regions))
         for stack in self._objects.stacks():
             self.regions.of(stack)
         for launch in self._objects.launches():  # machines may be left of a stack that is no more
@@ -128,6 +141,7 @@ class Reign:
         self._supervisor.add("runner", self._runner.run)
         self._supervisor.add("resync", resync.run)
         self._supervisor.add("events", self._events.run)
+        self._supervisor.add("signals", self._signals.prometheus.run)
         self._supervisor.add("store", self._mind_the_store)
         for collector in collectors:
             self._metrics.registry.register(collector)
@@ -232,6 +246,14 @@ class Reign:
             reaper=self._make_reaper(place, observer, mutations),
             images=Images(cloud, self._clock, aside),
             subnets=Subnets(cloud, self._clock, aside),
+            signals=CloudSignals(
+                self._sources.cloudwatch(region, endpoint),
+                self._objects,
+                stacks=listener.stacks,
+                judge=self._signals.judge,
+                clock=self._clock,
+                rng=self._rng,
+            ),
         )
 
     def _make_reaper(self, place: Where, observer: RegionObserver, mutations: Mutations) -> Reaper:

@@ -1,0 +1,129 @@
+"""Reads, once a minute, the queries that the layers of all stacks have for Prometheus; each only once, whoever asks.
+
+Sources are read side by side, so that a slow one delays no other; each by a few calls at a time, spread over a part of
+the minute. Keeps what was read; decides nothing.
+"""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from strata.clock import Clock
+from strata.errors import SignalError
+from strata.planner.facts import Known, Series, SignalFact, Unknown
+from strata.planner.load import history_of
+from strata.planner.signals import fresh
+from strata.reconcile.cloud_signals import EVERY_S, FIRST_WITHIN_S
+from strata.reconcile.history import History, grid
+from strata.reconcile.objects import Objects, Stored
+from strata.resources import reasons
+from strata.resources.layer import Layer
+from strata.resources.load import PrometheusQuery
+from strata.signals.port import Prometheus, PrometheusSource
+
+_STEP_S: Final = 60
+_AT_ONCE: Final = 4  # calls to one source
+_SPREAD_S: Final = 30.0  # over so much of the minute
+_LONGEST_PAUSE_S: Final = 1.0
+_NOT_READ: Final = Unknown(reasons.NOT_READ_YET, "not read since this daemon leads")
+
+
+class PrometheusSignals:
+    """One a leadership. `judge` is told of the layers whose numbers were read anew."""
+
+    def __init__(
+        self,
+        sources: PrometheusSource,
+        objects: Objects,
+        *,
+        judge: Callable[[Iterable[Stored[Layer]]], None],
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self._sources = sources
+        self._objects = objects
+        self._judge = judge
+        self._clock = clock
+        self._rng = rng
+        self._histories: dict[PrometheusQuery, History] = {}
+
+    def fact(self, query: PrometheusQuery) -> SignalFact:
+        history = self._histories.get(query)
+        if history is None or not history.read:
+            return _NOT_READ
+        fact = fresh(Known(Series(_STEP_S, tuple(history.points))), self._clock.now())
+        return history.failure or fact if isinstance(fact, Unknown) else fact
+
+    async def run(self) -> None:
+        """Read for ever. A source that has not answered yet when the next minute begins is not asked again."""
+        busy: set[str] = set()
+        async with asyncio.TaskGroup() as cycles:
+            await asyncio.sleep(self._rng.uniform(0.0, FIRST_WITHIN_S))
+            while True:
+                for source, queries in self._needed().items():
+                    if source not in busy:
+                        busy.add(source)
+                        cycles.create_task(self._read_all(source, queries)).add_done_callback(
+                            partial(_done, busy, source)
+                        )
+                await asyncio.sleep(EVERY_S)
+
+    def _needed(self) -> dict[str, list[PrometheusQuery]]:
+        """The queries by source. What nobody needs any more is forgotten."""
+        spans: dict[PrometheusQuery, timedelta] = {}
+        for layer in self._objects.layers():
+            for query, span in _queries(layer.object):
+                spans[query] = max(span, spans.get(query, span))
+        self._histories = {query: self._histories.get(query) or History(_STEP_S) for query in spans}
+        by_source: dict[str, list[PrometheusQuery]] = {}
+        for query, span in spans.items():
+            self._histories[query].need(span)
+            by_source.setdefault(query.source, []).append(query)
+        return by_source
+
+    async def _read_all(self, source: str, queries: list[PrometheusQuery]) -> None:
+        todo = deque((query, self._histories[query]) for query in queries)
+        pause_s = min(_LONGEST_PAUSE_S, _SPREAD_S * _AT_ONCE / len(queries))
+        async with asyncio.TaskGroup() as readers:
+            for _ in range(min(_AT_ONCE, len(queries))):
+                readers.create_task(self._read_some(todo, pause_s))
+        self._judge(
+            layer
+            for layer in self._objects.layers()
+            if any(query.source == source for query, _ in _queries(layer.object))
+        )
+
+    async def _read_some(self, todo: deque[tuple[PrometheusQuery, History]], pause_s: float) -> None:
+        while todo:
+            query, history = todo.popleft()
+            is_first = not history.read  # passes wait for it
+            await self._read(query, history)
+            await asyncio.sleep(0.0 if is_first else pause_s)
+
+    async def _read(self, query: PrometheusQuery, history: History) -> None:
+        now = self._clock.now()
+        begin_at = history.begin_at(now)
+        try:
+            source: Prometheus = self._sources(query.source)
+            points = await source.query_range(query.query, start_at=begin_at, end_at=grid(now, _STEP_S), step_s=_STEP_S)
+        except SignalError as error:
+            history.fail(Unknown(error.reason, error.message))
+        else:
+            history.take(points, begin_at, now)
+
+
+def _done(busy: set[str], source: str, _cycle: "asyncio.Task[None]") -> None:
+    busy.discard(source)
+
+
+def _queries(layer: Layer) -> Iterator[tuple[PrometheusQuery, timedelta]]:
+    """What a layer asks Prometheus, and how far back it looks."""
+    load = layer.spec.capacity.load
+    if load is not None and not layer.metadata.deleting:
+        for signal in load.signals:
+            if signal.prometheus is not None:
+                yield signal.prometheus, history_of(load)
