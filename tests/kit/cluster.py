@@ -114,12 +114,12 @@ class Cluster:
                 continue
         return ""
 
-    def strata(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    def strata(self, *arguments: str, stdin: str | None = None, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
         """Run the CLI against any daemon that is there."""
         server = next(iter(self.urls.values()))
         return subprocess.run(
             [sys.executable, "-m", "strata", "--server", server, *arguments],
-            input=stdin, capture_output=True, text=True, timeout=120, check=False,
+            input=stdin, capture_output=True, text=True, timeout=timeout_s, check=False,
         )  # fmt: skip
 
     def get(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
