@@ -70,6 +70,21 @@ async def _slots(act: Act) -> list[Instance]:
     return await act.fleet.instances(STACK)
 
 
+# -- the first start -----------------------------------------------------------------------------------------
+
+
+async def nothing(_act: Act) -> None:
+    """The world is empty."""
+
+
+async def _pinned(act: Act) -> bool:
+    cluster = act.server.get(kinds.CLUSTER_KEY)
+    return cluster is not None and bool(act.laws.cluster().accounts)
+
+
+FIRST = Story("first", nothing, stack, _pinned)
+
+
 # -- launches ------------------------------------------------------------------------------------------------
 
 
@@ -318,6 +333,29 @@ async def decide(act: Act, instance_id: str, decision: Literal["adopt", "delete"
 ORPHANS_HELD = Story("orphans_held", _leak_four, start, _four_decided, settings=QUICK)
 
 
+async def _leak_four_paused(act: Act) -> None:
+    await _leak_four(act)
+    await act.fleet.person.stack(STACK, paused=True)
+
+
+async def _four_adopted(act: Act) -> bool:
+    """A person would end one, hears that nothing is done in a paused stack, and has all adopted; then goes on."""
+    listing = await act.fleet.store.list(kinds.ORPHANS)
+    for orphan in (decode(Orphan, kv.value) for kv in listing.items):
+        if not act.decided:
+            await decide(act, orphan.instance_id, "delete")
+            act.decided.add(orphan.instance_id)
+        elif orphan.decision != "adopt" and (orphan.message or orphan.instance_id not in act.decided):
+            await decide(act, orphan.instance_id, "adopt", LAYER)
+            act.decided.add(orphan.instance_id)
+    if len(act.decided) == 4 and not listing.items:
+        await act.fleet.person.stack(STACK)
+    return not act.laws.ended() and not listing.items and await online(act, 4)
+
+
+ADOPTED = Story("adopted", _leak_four_paused, start, _four_adopted, rare=True, settings=QUICK)
+
+
 async def _restore(act: Act) -> None:
     """A backup of a moment ago, under the watch of a running daemon."""
     act.fleet.server.restore(act.fleet.server.revision - 1)
@@ -447,6 +485,7 @@ async def _lose_leader(act: Act) -> None:
 TAKEN_OVER = Story("taken_over", _two_and_two, _lose_leader, _two_online, rare=True)
 
 RARE_STORIES = (
+    FIRST,
     LOST_REPLIES,
     REFUSED,
     EXPIRED_MADE,
@@ -462,6 +501,7 @@ RARE_STORIES = (
     PROTECTED,
     ORPHAN_REAPED,
     ORPHANS_HELD,
+    ADOPTED,
     RESTORED,
     RESTORED_DOWN,
     RESTORED_UNWITNESSED,

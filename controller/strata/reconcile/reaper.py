@@ -74,6 +74,7 @@ class Reaper:
         self._all_clear_since = all_clear_since
         self._on_held = on_held
         self._swept = asyncio.Event()
+        self._is_due = False  # a sweep is not judged yet
         self._clear_at: datetime | None = None  # when a sweep last showed only what is accounted for
         self._missed: Counter[str] = Counter()  # sweeps in a row that did not show a machine with a record
 
@@ -114,12 +115,16 @@ class Reaper:
         return Counter(held.orphan.stack for held in self._records.held.values())
 
     async def _turn(self) -> None:
+        if self._swept.is_set():
+            self._swept.clear()
+            self._is_due = True
+        if self._is_due:
+            await self._judge()
+            self._is_due = False
+        # After it: of many that were found a dead leader may have recorded some, and were those gone, few were left.
         if self._records.held or not self._records.were_read:  # a former leader may have left some
             await self._records.read()
             await self._decisions.carry_out()
-        if self._swept.is_set():
-            self._swept.clear()
-            await self._judge()
 
     async def _judge(self) -> None:
         machines = self._observer.machines()  # of the sweep; read before the records, which can only grow
