@@ -18,6 +18,7 @@ class ControllerSettings:
     resync_s: float = 300.0
     launch_window_s: float = 0.02  # how long the launcher gathers equal launches
     poll_interval_s: float = 5.0
+    signals_interval_s: float = 60.0  # no source has news more often; also the step of Prometheus's answers
     impaired_interval_s: float = 15.0  # EC2 checks once a minute: asking at each poll would learn nothing more
     sweep_interval_s: float = 600.0
     absence_gap_s: float = 120.0  # two complete sweeps this far apart prove absence

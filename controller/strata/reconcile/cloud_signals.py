@@ -26,7 +26,6 @@ from strata.resources.stack import Stack
 
 T = TypeVar("T")
 
-EVERY_S: Final = 60.0  # no source has news more often
 FIRST_WITHIN_S: Final = 5.0  # daemons that start together do not ask together
 _WARM_UP: Final = timedelta(minutes=2)  # what a machine does as it starts is no load
 _DETAILED_S, _BASIC_S = 60, 300
@@ -44,6 +43,7 @@ class CloudSignals:
         *,
         stacks: Callable[[], Iterable[Stored[Stack]]],
         judge: Callable[[Iterable[Stored[Layer]]], None],
+        every_s: float,
         clock: Clock,
         rng: random.Random,
     ) -> None:
@@ -51,6 +51,7 @@ class CloudSignals:
         self._objects = objects
         self._stacks = stacks
         self._judge = judge
+        self._every_s = every_s
         self._clock = clock
         self._rng = rng
         self._metrics: dict[MetricQuery, History] = {}
@@ -84,11 +85,11 @@ class CloudSignals:
 
     async def run(self) -> None:
         """Read for ever. What cannot be read is said by the facts, and asked for again."""
-        due_s = self._clock.monotonic_s() + self._rng.uniform(0.0, FIRST_WITHIN_S)
+        due_s = self._clock.monotonic_s() + self._rng.uniform(0.0, min(FIRST_WITHIN_S, self._every_s))
         while True:
             await asyncio.sleep(due_s - self._clock.monotonic_s())
             await self.gather()
-            due_s = max(due_s + EVERY_S, self._clock.monotonic_s())
+            due_s = max(due_s + self._every_s, self._clock.monotonic_s())
 
     async def gather(self) -> None:
         """Read once all that the layers need, in calls that run side by side, and have the layers judged."""

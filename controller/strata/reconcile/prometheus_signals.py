@@ -17,7 +17,7 @@ from strata.errors import SignalError
 from strata.planner.facts import Known, Series, SignalFact, Unknown
 from strata.planner.load import history_of
 from strata.planner.signals import fresh
-from strata.reconcile.cloud_signals import EVERY_S, FIRST_WITHIN_S
+from strata.reconcile.cloud_signals import FIRST_WITHIN_S
 from strata.reconcile.history import History, grid
 from strata.reconcile.objects import Objects, Stored
 from strata.resources import reasons
@@ -25,9 +25,8 @@ from strata.resources.layer import Layer
 from strata.resources.load import PrometheusQuery
 from strata.signals.port import Prometheus, PrometheusSource
 
-_STEP_S: Final = 60
 _AT_ONCE: Final = 4  # calls to one source
-_SPREAD_S: Final = 30.0  # over so much of the minute
+_SPREAD: Final = 0.5  # over so much of the interval
 _LONGEST_PAUSE_S: Final = 1.0
 _NOT_READ: Final = Unknown(reasons.NOT_READ_YET, "not read since this daemon leads")
 
@@ -41,12 +40,15 @@ class PrometheusSignals:
         objects: Objects,
         *,
         judge: Callable[[Iterable[Stored[Layer]]], None],
+        every_s: float,
         clock: Clock,
         rng: random.Random,
     ) -> None:
         self._sources = sources
         self._objects = objects
         self._judge = judge
+        self._every_s = every_s
+        self._step_s = max(1, round(every_s))
         self._clock = clock
         self._rng = rng
         self._histories: dict[PrometheusQuery, History] = {}
@@ -55,14 +57,14 @@ class PrometheusSignals:
         history = self._histories.get(query)
         if history is None or not history.read:
             return _NOT_READ
-        fact = fresh(Known(Series(_STEP_S, tuple(history.points))), self._clock.now())
+        fact = fresh(Known(Series(self._step_s, tuple(history.points))), self._clock.now())
         return history.failure or fact if isinstance(fact, Unknown) else fact
 
     async def run(self) -> None:
         """Read for ever. A source that has not answered yet when the next minute begins is not asked again."""
         busy: set[str] = set()
         async with asyncio.TaskGroup() as cycles:
-            await asyncio.sleep(self._rng.uniform(0.0, FIRST_WITHIN_S))
+            await asyncio.sleep(self._rng.uniform(0.0, min(FIRST_WITHIN_S, self._every_s)))
             while True:
                 for source, queries in self._needed().items():
                     if source not in busy:
@@ -70,7 +72,7 @@ class PrometheusSignals:
                         cycles.create_task(self._read_all(source, queries)).add_done_callback(
                             partial(_done, busy, source)
                         )
-                await asyncio.sleep(EVERY_S)
+                await asyncio.sleep(self._every_s)
 
     def _needed(self) -> dict[str, list[PrometheusQuery]]:
         """The queries by source. What nobody needs any more is forgotten."""
@@ -78,7 +80,7 @@ class PrometheusSignals:
         for layer in self._objects.layers():
             for query, span in _queries(layer.object):
                 spans[query] = max(span, spans.get(query, span))
-        self._histories = {query: self._histories.get(query) or History(_STEP_S) for query in spans}
+        self._histories = {query: self._histories.get(query) or History(self._step_s) for query in spans}
         by_source: dict[str, list[PrometheusQuery]] = {}
         for query, span in spans.items():
             self._histories[query].need(span)
@@ -87,7 +89,7 @@ class PrometheusSignals:
 
     async def _read_all(self, source: str, queries: list[PrometheusQuery]) -> None:
         todo = deque((query, self._histories[query]) for query in queries)
-        pause_s = min(_LONGEST_PAUSE_S, _SPREAD_S * _AT_ONCE / len(queries))
+        pause_s = min(_LONGEST_PAUSE_S, _SPREAD * self._every_s * _AT_ONCE / len(queries))
         async with asyncio.TaskGroup() as readers:
             for _ in range(min(_AT_ONCE, len(queries))):
                 readers.create_task(self._read_some(todo, pause_s))
@@ -109,7 +111,8 @@ class PrometheusSignals:
         begin_at = history.begin_at(now)
         try:
             source: Prometheus = self._sources(query.source)
-            points = await source.query_range(query.query, start_at=begin_at, end_at=grid(now, _STEP_S), step_s=_STEP_S)
+            end_at = grid(now, self._step_s)
+            points = await source.query_range(query.query, start_at=begin_at, end_at=end_at, step_s=self._step_s)
         except SignalError as error:
             history.fail(Unknown(error.reason, error.message))
         else:

@@ -10,9 +10,10 @@ import structlog
 from strata.clock import Clock
 from strata.cloud.bound import BoundCloud
 from strata.cloud.port import Cloud
+from strata.engine.clock_watch import ClockWatch
 from strata.engine.informer import Informer
 from strata.engine.leadership import Leadership
-from strata.engine.queue import WorkQueue
+from strata.engine.queue import Priority, WorkQueue
 from strata.engine.resync import Resync
 from strata.engine.runner import Runner
 from strata.engine.supervisor import Supervisor
@@ -108,7 +109,15 @@ class Reign:
         )
         self.regions = Regions(self._make_region, self._supervisor)
         self._routing = Routing(self._queue, objects, self.regions, self._tally)
-        self._signals = Signals(sources, objects, self.regions, queue=self._queue.add, clock=clock, rng=rng)
+        self._signals = Signals(
+            sources,
+            objects,
+            self.regions,
+            queue=self._queue.add,
+            every_s=settings.signals_interval_s,
+            clock=clock,
+            rng=rng,
+        )
         self._instances = InstancePass(
             objects, self.regions, repository, self._events, self._tally, clock=clock, policy=self._policy
         )
@@ -143,6 +152,7 @@ class Reign:
         self._supervisor.add("events", self._events.run)
         self._supervisor.add("signals", self._signals.prometheus.run)
         self._supervisor.add("store", self._mind_the_store)
+        self._supervisor.add("wall clock", ClockWatch(self._clock, self._on_clock_step).run)
         for collector in collectors:
             self._metrics.registry.register(collector)
         try:
@@ -192,6 +202,11 @@ class Reign:
         entries = self._informer.entries(kinds.OBJECTS)
         keys = (kinds.parse_store_key(entry.key) for entry in entries)
         return [key for key in keys if key is not None and key.kind is not kinds.LAUNCH]
+
+    def _on_clock_step(self) -> None:
+        """Windows may have opened or closed, cooldowns ended: all timers were set by another time."""
+        for key in self._keys():
+            self._queue.add(key, Priority.LOW)
 
     async def _mind_the_store(self) -> None:
         """End this leadership when the store goes back: what is remembered here is of a future that is no more. The
@@ -251,6 +266,7 @@ class Reign:
                 self._objects,
                 stacks=listener.stacks,
                 judge=self._signals.judge,
+                every_s=self._settings.signals_interval_s,
                 clock=self._clock,
                 rng=self._rng,
             ),

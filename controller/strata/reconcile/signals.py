@@ -44,6 +44,7 @@ class Signals:
         regions: Regions,
         *,
         queue: Callable[[ObjectKey], None],
+        every_s: float,
         clock: Clock,
         rng: random.Random,
     ) -> None:
@@ -51,7 +52,9 @@ class Signals:
         self._regions = regions
         self._queue = queue
         self._clock = clock
-        self.prometheus = PrometheusSignals(sources.prometheus, objects, judge=self.judge, clock=clock, rng=rng)
+        self.prometheus = PrometheusSignals(
+            sources.prometheus, objects, judge=self.judge, every_s=every_s, clock=clock, rng=rng
+        )
 
     def facts(self, layer: Layer) -> dict[str, SignalFact]:
         """What is known of each signal that the layer's rules need."""
