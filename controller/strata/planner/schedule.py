@@ -2,14 +2,15 @@
 over a boundary changes nothing but lateness.
 
 A window is a row of openings [start, end), in ascending order of both; openings that touch are one run. The runs of a
-UTC day are worked out once and looked up from then on: a pure function's results may be kept.
+UTC day are worked out once and looked up from then on: results of a pure function may be kept.
 """
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -30,60 +31,64 @@ _Run = tuple[datetime, datetime | None]
 _Opening = tuple[datetime, datetime]
 
 
-@dataclass(frozen=True, slots=True)
-class WindowState:
-    """`until`: when an open one closes, `opens_at`: when a closed one opens; None where that is not in sight."""
-
-    open: bool
-    until: datetime | None = None
-    opens_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OpenWindow:
-    """What an open window adds, and until when."""
+class OpenWindow(NamedTuple):
+    """What an open window adds, and until when; None where its end is not in sight."""
 
     name: str
     instances: int
     until: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """The windows that are open now, and the next moment at which any opens or closes."""
+class Outlook(NamedTuple):
+    """The windows that are open, and the next moment at which any opens or closes; None if none is in sight."""
 
     open: tuple[OpenWindow, ...] = ()
     next_at: datetime | None = None
 
 
 def outlook(windows: tuple[ScheduleWindow, ...], now: datetime) -> Outlook | Unknown:
-    """What of these windows is open at `now`. Unknown: one of them cannot be judged here, so nothing may be decided."""
-    opened: list[OpenWindow] = []
-    next_at: datetime | None = None
+    """What of these windows is open at `now` (aware, UTC). Unknown: one of them cannot be judged here, so nothing may
+    be decided."""
+    day = _day(windows, now.date())
+    return day if isinstance(day, Unknown) else day.outlooks[bisect_right(day.starts, now) - 1]
+
+
+class _Day(NamedTuple):
+    """Each outlook holds from its start to the next one's."""
+
+    starts: tuple[datetime, ...]
+    outlooks: tuple[Outlook, ...]
+
+
+@lru_cache(maxsize=16_384)  # layers times days; a cycle that does not fit would hit nothing
+def _day(windows: tuple[ScheduleWindow, ...], day: date) -> _Day | Unknown:
+    begins = datetime.combine(day, time(), UTC)
+    turns = {begins}
+    rows: list[tuple[_Run, ...]] = []
     for window in windows:
-        seen = state(window, now)
-        if isinstance(seen, Unknown):
-            return seen
-        if seen.open:
-            opened.append(OpenWindow(window.name, window.instances, seen.until))
-        turn = seen.until if seen.open else seen.opens_at
-        if turn is not None and (next_at is None or turn < next_at):
-            next_at = turn
-    return Outlook(tuple(opened), next_at)
+        runs = _runs(window, day)
+        if isinstance(runs, Unknown):
+            return runs
+        rows.append(runs)
+        turns |= {at for run in runs for at in run if at is not None and begins < at < begins + _DAY}
+    starts = tuple(sorted(turns))
+    return _Day(starts, tuple(_look(windows, rows, at) for at in starts))
 
 
-def state(window: ScheduleWindow, now: datetime) -> WindowState | Unknown:
-    """Whether this window is open at `now` (aware, UTC)."""
-    runs = _runs(window, now.date())
-    if isinstance(runs, Unknown):
-        return runs
-    for start, end in runs:
-        if end is None or now < end:
-            return WindowState(open=True, until=end) if start <= now else WindowState(open=False, opens_at=start)
-    return WindowState(open=False)
+def _look(windows: tuple[ScheduleWindow, ...], rows: list[tuple[_Run, ...]], now: datetime) -> Outlook:
+    opened: list[OpenWindow] = []
+    turns: list[datetime] = []
+    for window, runs in zip(windows, rows, strict=True):
+        start, end = next(((s, e) for s, e in runs if e is None or now < e), (None, None))
+        is_open = start is not None and start <= now
+        if is_open:
+            opened.append(OpenWindow(window.name, window.instances, end))
+        turn = end if is_open else start
+        turns += [] if turn is None else [turn]
+    return Outlook(tuple(opened), min(turns, default=None))
 
 
-@lru_cache(maxsize=32_768)  # all windows of a thousand layers and more: a cycle that does not fit hits nothing
+@lru_cache(maxsize=16_384)  # many layers have the same windows
 def _runs(window: ScheduleWindow, day: date) -> tuple[_Run, ...] | Unknown:
     """The runs that touch this UTC day, and the first one after it."""
     zone = find_zone(window.time_zone)
@@ -97,28 +102,27 @@ def _runs(window: ScheduleWindow, day: date) -> tuple[_Run, ...] | Unknown:
 
 
 def _merged(openings: Iterator[_Opening], begins: datetime) -> Iterator[_Run]:
-    """Openings that touch, as one. A run that goes on for long has no end in sight."""
+    """Openings that touch, as one; the last begins after the day. A run that goes on for long has no end in sight."""
     ends, horizon = begins + _DAY, begins + _LOOK_AHEAD
-    start: datetime | None = None
-    end = begins
+    run: _Opening | None = None
     ahead = 0
-    for next_start, next_end in openings:
-        if next_end <= begins:
+    for start, end in openings:
+        if end <= begins:
             continue
-        touches = start is not None and next_start <= end
-        ahead += touches and next_start >= ends
-        if start is not None and touches and (ahead > _MERGED_AHEAD or next_start > horizon):
-            yield start, None
-            return
-        if next_start > horizon:
+        if run is not None and start <= run[1]:
+            ahead += start >= ends
+            if ahead > _MERGED_AHEAD or start > horizon:
+                yield run[0], None
+                return
+            run = run[0], max(run[1], end)
+        else:
+            if run is not None:
+                yield run
+            run = (start, end) if start <= horizon else None
+        if run is None or run[0] >= ends:  # of a later day: when it begins is all that is asked
             break
-        if start is not None and not touches:
-            yield start, end
-        start, end = (start, max(end, next_end)) if start is not None and touches else (next_start, next_end)
-        if start >= ends:  # when it begins is all that is asked of it today
-            break
-    if start is not None:
-        yield start, end
+    if run is not None:
+        yield run
 
 
 def _openings(window: ScheduleWindow, zone: ZoneInfo, begins: datetime) -> Iterator[_Opening]:
