@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import structlog
 import uvloop
 
 from strata import __version__
-from strata.clock import Clock, SystemClock
+from strata.clock import Clock, ShiftedClock, SystemClock
 from strata.cloud.factory import CloudFactory
 from strata.engine.loop_watch import LoopWatch
 from strata.errors import NotLeader, StoreUnavailable, StrataError
@@ -30,7 +30,9 @@ from strata.server.app import create_app
 from strata.server.listen import bind, serve
 from strata.server.waiting import create_waiting_app
 from strata.settings import ControllerSettings
-from strata.signals.sources import no_source
+from strata.signal_options import prometheus_options, prometheus_settings
+from strata.signals.prometheus import PrometheusServers
+from strata.signals.settings import PrometheusSettings
 from strata.store.etcd.settings import EtcdSettings
 from strata.store.port import Store
 
@@ -48,6 +50,8 @@ class ServerSettings:
     host: str
     port: int
     data_dir: Path
+    clock_file: Path | None
+    prometheus: Mapping[str, PrometheusSettings]
     ec2_rate: float
     controller: ControllerSettings
 
@@ -118,6 +122,14 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     show_default=True,
     help="Seconds between full reads of all machines.",
 )
+@click.option(
+    "--signals-interval",
+    type=click.FloatRange(min=1),
+    default=60.0,
+    show_default=True,
+    help="Seconds between reads of the layers' load.",
+)
+@prometheus_options
 @click.option("--lease-ttl", type=click.FloatRange(min=3), default=15.0, show_default=True, help="Seconds.")
 @click.option(
     "--ec2-rate",
@@ -125,6 +137,11 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     default=1.0,
     show_default=True,
     help="How many times EC2's published request limits this account has; less to leave some to others.",
+)
+@click.option(
+    "--clock-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Let people set the wall time, as `strata sim clock` does by this file. For trying out only.",
 )
 @click.option("--exit-with-parent", is_flag=True, help="End when standard input is closed.")
 def server(
@@ -145,7 +162,10 @@ def server(
     sweep_interval: float,
     lease_ttl: float,
     ec2_rate: float,
+    signals_interval: float,
+    clock_file: Path | None,
     exit_with_parent: bool,
+    **prometheus: dict[str, str],
 ) -> None:
     """Run the daemon: serve the API, and make EC2 match while this daemon leads.
 
@@ -167,11 +187,14 @@ def server(
             host=address[0],
             port=address[1],
             data_dir=data_dir,
+            clock_file=clock_file,
+            prometheus=prometheus_settings(**prometheus),
             ec2_rate=ec2_rate,
             controller=ControllerSettings(
                 endpoints=endpoints,
                 poll_interval_s=poll_interval,
                 sweep_interval_s=sweep_interval,
+                signals_interval_s=signals_interval,
                 lease_ttl_s=lease_ttl,
                 act_margin_s=min(_ACT_MARGIN_S, lease_ttl / 3),
             ),
@@ -210,7 +233,8 @@ async def run_daemon(settings: ServerSettings) -> None:
     """Run until cancelled. Waits for etcd as long as it takes; raises what no waiting can mend."""
     from strata.store.etcd.store import open_etcd  # noqa: PLC0415 - gRPC is imported where it is needed
 
-    clock, rng = SystemClock(), random.SystemRandom()
+    clock = ShiftedClock(settings.clock_file) if settings.clock_file else SystemClock()
+    rng = random.SystemRandom()
     while True:
         try:
             async with open_etcd(settings.etcd, clock, rng) as store:
@@ -254,13 +278,14 @@ async def _serve(settings: ServerSettings, store: Store, clock: Clock, rng: rand
         leadership.require(settings.controller.act_margin_s)
 
     metrics = DaemonMetrics(__version__)
+    prometheus = PrometheusServers(settings.prometheus, clock)
     clouds = CloudFactory(settings.controller.endpoints, clock, metrics, fence=fence, rate=settings.ec2_rate)
     controller = Controller(
         identity=f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
         address=f"http://{settings.host}:{settings.port}",
         store=store,
         clouds=clouds,
-        sources=SignalSources(cloudwatch=clouds.cloudwatch, prometheus=no_source),
+        sources=SignalSources(cloudwatch=clouds.cloudwatch, prometheus=prometheus),
         clock=clock,
         rng=rng,
         settings=settings.controller,
@@ -282,6 +307,7 @@ async def _serve(settings: ServerSettings, store: Store, clock: Clock, rng: rand
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
     finally:
+        prometheus.close()
         await clouds.close()
 
 

@@ -72,7 +72,7 @@ class HttpPrometheus:
             block=True,
             timeout=urllib3.Timeout(connect=_CONNECT_S, read=_SILENCE_S),
             retries=False,
-            ssl_context=ssl.create_default_context(cafile=settings.ca_path) if _is_tls(settings.url) else None,
+            ssl_context=_trust(settings),
         )
 
     async def query_range(self, query: str, *, start_at: datetime, end_at: datetime, step_s: int) -> tuple[Point, ...]:
@@ -190,7 +190,7 @@ class PrometheusServers:
     """All that the daemon's settings name: the PrometheusSource of the process."""
 
     def __init__(self, servers: Mapping[str, PrometheusSettings], clock: Clock) -> None:
-        """Raises OSError or ssl.SSLError for an authority's certificate that cannot be read."""
+        """Raises ValueError for an authority's certificate that cannot be read."""
         self._servers = {name: HttpPrometheus(name, settings, clock) for name, settings in servers.items()}
 
     def __call__(self, name: str) -> Prometheus:
@@ -218,5 +218,10 @@ def _labels(metric: Mapping[str, str]) -> str:
     return f"{metric.get('__name__', '')}{{{inside}}}"
 
 
-def _is_tls(url: str) -> bool:
-    return url.startswith("https:")
+def _trust(settings: PrometheusSettings) -> ssl.SSLContext | None:
+    if not settings.url.startswith("https:"):
+        return None
+    try:
+        return ssl.create_default_context(cafile=settings.ca_path)
+    except OSError as error:
+        raise ValueError(f"prometheus: {settings.ca_path} is no authority's certificate: {error}") from error

@@ -224,6 +224,13 @@ def test_a_source_that_the_settings_do_not_know_is_named_with_those_they_do() ->
     servers.close()
 
 
+def test_an_authority_that_is_none_is_said_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    settings = PrometheusSettings(url="https://127.0.0.1:1", ca_path=tmp_path / "ca.pem")
+    with pytest.raises(ValueError, match=r"^prometheus: .*ca.pem is no authority's certificate"):
+        PrometheusServers({"main": settings}, SystemClock())
+
+
 @pytest.mark.parametrize(
     "settings",
     [
