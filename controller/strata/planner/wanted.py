@@ -12,6 +12,7 @@ from strata.planner.schedule import OpenWindow, outlook
 from strata.resources import reasons
 from strata.resources.layer import Because, Layer, NextChange
 from strata.resources.load import LoadStatus
+from strata.resources.meta import find_condition
 from strata.resources.stack import Stack
 
 
@@ -75,3 +76,16 @@ def _by_load(
             blocked=blocked_by(stack, layer.metadata.namespace),
         )
     )
+
+
+def load_would_change(layer: Layer, number: Wanted) -> bool:
+    """Whether a pass would change what is decided, or said, of the layer's load."""
+    return number.load.status != layer.status.load or any(
+        verdict.status is not None and not _said(layer, verdict) for verdict in number.load.verdicts
+    )
+
+
+def _said(layer: Layer, verdict: Verdict) -> bool:
+    said = find_condition(layer.status.conditions, verdict.type)
+    now = (verdict.status, verdict.reason, verdict.message)
+    return said is not None and (said.status, said.reason, said.message) == now

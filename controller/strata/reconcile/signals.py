@@ -10,17 +10,15 @@ from dataclasses import dataclass
 
 from strata.clock import Clock
 from strata.cloud.port import CloudWatch
-from strata.planner.conditions import Verdict
 from strata.planner.facts import SignalFact, Unknown
-from strata.planner.load import LoadDecision, signals_of
-from strata.planner.wanted import wanted
+from strata.planner.load import signals_of
+from strata.planner.wanted import load_would_change, wanted
 from strata.reconcile.objects import Objects, Stored
 from strata.reconcile.prometheus_signals import PrometheusSignals
 from strata.reconcile.regions import Region, Regions
 from strata.resources.kinds import LAYER, ObjectKey
 from strata.resources.layer import Layer
 from strata.resources.load import Signal
-from strata.resources.meta import find_condition
 from strata.resources.stack import Stack
 from strata.signals.port import PrometheusSource
 
@@ -75,7 +73,7 @@ class Signals:
                 continue
             stack = self._objects.stack(metadata.namespace)
             number = wanted(stored.object, stack.object if stack else None, now, self.facts(stored.object))
-            if _would_change(stored.object, number.load):
+            if load_would_change(stored.object, number):
                 self._queue(ObjectKey(LAYER, metadata.name, metadata.namespace))
 
     def _fact(self, signal: Signal | None, layer: Layer, stack: Stack, region: Region | Unknown) -> SignalFact:
@@ -86,15 +84,3 @@ class Signals:
         if signal is not None and signal.cloudwatch_alarm is not None:
             return region.signals.alarm(signal.cloudwatch_alarm)
         return region.signals.cpu(layer, stack)
-
-
-def _would_change(layer: Layer, decision: LoadDecision) -> bool:
-    return decision.status != layer.status.load or any(
-        verdict.status is not None and not _said(layer, verdict) for verdict in decision.verdicts
-    )
-
-
-def _said(layer: Layer, verdict: Verdict) -> bool:
-    said = find_condition(layer.status.conditions, verdict.type)
-    now = (verdict.status, verdict.reason, verdict.message)
-    return said is not None and (said.status, said.reason, said.message) == now
