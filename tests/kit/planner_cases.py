@@ -28,6 +28,7 @@ from strata.resources.instance import (
     InstanceSpec,
     InstanceStatus,
     LaunchRef,
+    Leave,
     Phase,
 )
 from strata.resources.launch import Assignment, Launch, LaunchSpec, LaunchStatus, Member
@@ -35,6 +36,7 @@ from strata.resources.layer import Healing, Layer, LayerSpec, LayerStatus, Resol
 from strata.resources.machine import Machine
 from strata.resources.meta import API_VERSION, Condition, ObjectMeta, find_condition
 from strata.resources.stack import ImageSource, InstanceTemplate, Stack, StackSpec, SubnetRef
+from strata.resources.update import RolloutStatus, Shutdown, Update
 
 CASES = Path(__file__).parent.parent / "cases" / "planner"
 NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
@@ -68,8 +70,11 @@ def stack(*, paused: bool = False, deleting: bool = False, zones: str = "abc") -
 
 
 def layer(said: Mapping[str, Any]) -> Layer:
-    """`always`, `min`, `max`, healing's fields in camelCase, `deleting`, `protected` (and `below limit for`)."""
+    """`always`, `min`, `max`, `scale in`; healing's fields; `deleting`, `protected` (and `below limit for`); update's
+    `strategy`, `surge`, `unavailable`, `rollout paused`, `max age`, `restarted`; `drain`: a duration, or no;
+    `rolling`: so many were outdated before."""
     numbers = {name: said[name] for name in ("always", "min", "max") if name in said}
+    numbers |= {"scale_in": said["scale in"]} if "scale in" in said else {}
     healing = Healing(
         enabled=said.get("healing", True),
         impaired_after=said.get("impaired after", "5m"),
@@ -82,16 +87,28 @@ def layer(said: Mapping[str, Any]) -> Layer:
         image=_IMAGE,
         conditions=(protected,) if said.get("protected") else (),
         protected_below_since=ago(said["below limit for"]) if "below limit for" in said else None,
+        rollout=RolloutStatus(template=_DIGEST, outdated=said.get("rolling", 0), since=LONG_AGO),
     )
+    update = Update(
+        strategy=said.get("strategy", "RollingUpdate"),
+        max_surge=said.get("surge", 1),
+        max_unavailable=said.get("unavailable", 0),
+        paused=bool(said.get("rollout paused")),
+        max_age=said.get("max age"),
+        restarted_at=ago(said["restarted"]) if "restarted" in said else None,
+    )
+    drain = said.get("drain", "2m")
+    shutdown = Shutdown(drain=drain is not False, timeout=drain or "2m")
     deleting = NOW if said.get("deleting") else None
     metadata = ObjectMeta(name=LAYER, namespace=STACK, uid="layer", deletion_timestamp=deleting)
-    spec = LayerSpec(capacity=Capacity(**numbers), healing=healing)
+    spec = LayerSpec(capacity=Capacity(**numbers), healing=healing, update=update, shutdown=shutdown)
     return Layer(api_version=API_VERSION, kind="Layer", metadata=metadata, spec=spec, status=status)
 
 
 def slot(name: str, said: Mapping[str, Any] | None) -> Instance:
     """One slot. `phase`, `zone`, `machine`: none if it has none; `launch`: in flight, died, not filled; `marked`,
-    `failures`, `failed`, `online for`, `power`, `deleting`, `by hand`, `old template`, `restarted`, `stopped by us`."""
+    `failures`, `failed`, `online for`, `power`, `deleting`, `by hand`, `old template`, `restarted`, `stopped by us`,
+    `age`, `spot`; `leaves`: delete, stop, replace; `leaves because`, `leaving for`, `drained`."""
     said = said or {}
     has_launch = said.get("machine") != "none" or "launch" in said
     machine = _machine_id(name) if has_launch and "launch" not in said else ""
@@ -103,8 +120,9 @@ def slot(name: str, said: Mapping[str, Any] | None) -> Instance:
         template=("v1-older" if said.get("old template") else _DIGEST) if machine else "",
         ec2=_ec2(machine, said) if machine else None,
         heal=_mark(machine, said) if "marked" in said else None,
+        leave=_leave(machine, said) if "leaves" in said else None,
         failures=_failures(said) if "failures" in said else None,
-        online_since=ago(said.get("online for", "1d")) if phase == Phase.ONLINE else None,
+        online_since=ago(said.get("online for", "1d")) if phase == Phase.ONLINE or "online for" in said else None,
         restarted=machine if said.get("restarted") else "",
         stopped_as_wanted=bool(said.get("stopped by us")),
     )
@@ -124,8 +142,25 @@ def _machine_id(name: str) -> str:
 
 
 def _ec2(machine: str, said: Mapping[str, Any]) -> Ec2Status:
-    zone, kind = said.get("zone", ""), "t3.small"
-    return Ec2Status(instance_id=machine, state="running", type=kind, zone=zone, launched_at=LONG_AGO)
+    return Ec2Status(
+        instance_id=machine,
+        state="running",
+        type="t3.small",
+        zone=said.get("zone", ""),
+        lifecycle="spot" if said.get("spot") else "on-demand",
+        launched_at=ago(said.get("age", "4d")),
+    )
+
+
+def _leave(machine: str, said: Mapping[str, Any]) -> Leave:
+    return Leave(
+        reason=said.get("leaves because", reasons.SCALED_IN),
+        message="it goes",
+        marked_at=ago(said.get("leaving for", "1m")),
+        then=said["leaves"],
+        instance_id=machine,
+        drained=bool(said.get("drained")),
+    )
 
 
 def _mark(machine: str, said: Mapping[str, Any]) -> HealMark:
@@ -187,9 +222,15 @@ def layer_plan(plan: LayerPlan) -> Case:
         "because": because if len(because) > 1 else {},
         "adds": {new.name: new.zone for new in plan.create},
         "removes": [one.metadata.name for one in plan.delete],
+        "sends off": {o.instance.metadata.name: o.leave.then for o in plan.leave if not o.leave.drained},
+        "replaces": [one.instance.metadata.name for one in plan.leave if one.leave.drained],
+        "takes back": [one.metadata.name for one in plan.stay],
+        "stops": [one.instance.metadata.name for one in plan.power if one.power == "stopped"],
+        "starts": [one.instance.metadata.name for one in plan.power if one.power == "running"],
         "heals": {one.instance.metadata.name: one.mark.action for one in plan.heal},
         "withdraws": [one.metadata.name for one in plan.withdraw],
         "protected": protected.reason if protected and protected.status == "True" else "",
+        "rollout": plan.status.rollout.message if plan.status.rollout else "",
         "looks again in": _in(plan.again_at),
         "finished": plan.finished,
     }

@@ -7,6 +7,7 @@ from strata.planner import health
 from strata.planner.facts import Unknown
 from strata.planner.layer_plan import LayerSnapshot, Marked, earliest
 from strata.planner.policy import Policy
+from strata.planner.roster import leaves
 from strata.resources import reasons
 from strata.resources.duration import parse_duration
 from strata.resources.instance import HealMark, Instance
@@ -27,9 +28,10 @@ class Healing:
 
 
 def plan_healing(snapshot: LayerSnapshot, policy: Policy, *, desired: int) -> Healing:
-    """Mark failing machines as far as the breaker allows. A slot under repair counts until it is online again."""
+    """Mark failing machines as far as the breaker allows. A slot under repair counts until it is online again.
+    One that leaves is not healed: it goes anyway."""
     layer, now = snapshot.layer, snapshot.now
-    members = [m for m in snapshot.members if not m.metadata.deleting]
+    members = [m for m in snapshot.members if not m.metadata.deleting and not leaves(m)]
     under_repair = set()
     result = Healing(allowed=health.allowance(layer.spec.healing.max_unhealthy, desired))
     for member in members:

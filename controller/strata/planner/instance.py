@@ -12,6 +12,7 @@ The edges, each with what proves it:
     stopped, not asked for      -> terminate, then gone; or start it, once, where healing restarts
     stopped by us               -> start it, once it is to run
     marked by the Layer pass    -> terminate (or stop and start) that very machine
+    leaving, its machine gone   -> none is launched any more
     deleted                     -> terminate, wait for terminated, let the object go
     unknown                     -> wait
 """
@@ -38,6 +39,7 @@ from strata.planner.instance_status import (
     phase_of,
 )
 from strata.planner.policy import Policy
+from strata.planner.roster import leaves
 from strata.planner.template import people_tags
 from strata.resources import reasons
 from strata.resources.instance import Ec2Status, Failures, HealMark, Instance, InstanceStatus, Phase
@@ -88,8 +90,8 @@ def assigned(instance: Instance, launch: Launch | None) -> str:
 
 def wants_machine(instance: Instance) -> bool:
     """Whether the launcher should make a machine for this slot, once its backoff is over."""
-    status = instance.status
-    return status.launch is None and instance.spec.power == "running" and not instance.metadata.deleting
+    wanted = instance.spec.power == "running" and not instance.metadata.deleting and not leaves(instance)
+    return wanted and instance.status.launch is None
 
 
 def plan_instance(snapshot: InstanceSnapshot, policy: Policy) -> InstancePlan:
@@ -137,6 +139,10 @@ def _without_machine(snapshot: InstanceSnapshot, policy: Policy) -> InstancePlan
     if instance.spec.power == "stopped":
         return InstancePlan(
             status=next_status(snapshot, phase=Phase.STOPPED, launched=no("Launched", reasons.NOT_RUNNING))
+        )
+    if leaves(instance):  # its machine went before its time was over: the Layer pass lets the slot go
+        return InstancePlan(
+            status=next_status(snapshot, phase=Phase.TERMINATED, launched=no("Launched", reasons.NOT_RUNNING))
         )
     due = retry_at(status.failures, policy)
     if status.failures is None or due is None or due <= snapshot.now:
@@ -222,6 +228,9 @@ def _loss(snapshot: InstanceSnapshot, why: str) -> _Loss:
     gone = f"{instance_id} is gone"
     if status.heal is not None and status.heal.instance_id == instance_id:
         return _Loss(status.heal.reason, f"{gone}: {status.heal.message}", told=True)
+    leave = status.leave
+    if leave is not None and leave.drained and leave.instance_id == instance_id:
+        return _Loss(leave.reason, f"{gone}: {leave.message}", told=True, failure=False)
     if instance.spec.power == "stopped" and status.ec2 is not None and status.ec2.lifecycle == "spot":
         return _Loss(reasons.NOT_RUNNING, f"{gone}: spec.power is stopped", told=True, failure=False)
     if why == _RECLAIMED:
@@ -239,12 +248,14 @@ def _gone(snapshot: InstanceSnapshot, policy: Policy, loss: _Loss) -> InstancePl
         launch=None,
         ec2=None,
         heal=status.heal if instance.spec.power == "running" else None,  # nobody waits for it to be online
+        leave=status.leave if leaves(instance) else None,
         online_since=None,
         restarted="",
         stopped_as_wanted=False,
         failures=_failures_after_loss(snapshot, policy, loss),
     )
     phase = Phase.STOPPED if instance.spec.power == "stopped" else Phase.REQUESTED
+    phase = Phase.TERMINATED if leaves(instance) else phase
     status = next_status(snapshot, phase=phase, base=base, launched=no("Launched", reasons.LAUNCHING, loss.message))
     notes = () if loss.told else (Note(loss.reason, loss.message, warning=True),)
     return InstancePlan(status=status, notes=notes, again_at=snapshot.now)
@@ -265,8 +276,9 @@ def _stopped(snapshot: InstanceSnapshot, observed: Observed) -> InstancePlan:
         return InstancePlan(
             status=msgspec.structs.replace(status, stopped_as_wanted=True, heal=None, online_since=None)
         )
-    if machine.state == "stopping":
-        return InstancePlan(status=status)
+    renewing = _renew(snapshot, observed)
+    if renewing is not None or machine.state == "stopping":
+        return renewing or InstancePlan(status=status)
     if status.stopped_as_wanted and not _marked_for_replacement(instance, machine):
         action = Action("start", machine.instance_id, reasons.LAUNCHING, "starts the stopped machine again")
         return InstancePlan(status=status, action=action)
@@ -322,7 +334,7 @@ def _running(snapshot: InstanceSnapshot, policy: Policy, observed: Observed) -> 
     """Pending or running."""
     machine = observed.machine
     if snapshot.instance.spec.power == "running":
-        return _heal(snapshot, observed) or _alive(snapshot, policy, observed)
+        return _heal(snapshot, observed) or _renew(snapshot, observed) or _alive(snapshot, policy, observed)
     if machine.lifecycle == "spot":  # EC2 does not stop what it sold for one time: it ends, and another one starts
         action = Action("terminate", machine.instance_id, reasons.NOT_RUNNING, "spec.power is stopped, and it is spot")
         return InstancePlan(status=observed_status(snapshot, observed, Phase.SHUTTING_DOWN), action=action)
@@ -354,6 +366,16 @@ def _heal(snapshot: InstanceSnapshot, observed: Observed) -> InstancePlan | None
         return None  # it was restarted, and now has its time to come online
     status = _restarting(snapshot, status, machine, heal.reason, heal.message)
     return InstancePlan(status=status, action=Action("stop", machine.instance_id, heal.reason, heal.message))
+
+
+def _renew(snapshot: InstanceSnapshot, observed: Observed) -> InstancePlan | None:
+    """Carry out the Layer pass's order to replace the machine in place, once it has run on for long enough. None:
+    there is none for this machine, or the layer is Protected."""
+    leave, machine = snapshot.instance.status.leave, observed.machine
+    if leave is None or not leave.drained or leave.instance_id != machine.instance_id or snapshot.shielded:
+        return None
+    action = Action("terminate", machine.instance_id, leave.reason, leave.message)
+    return InstancePlan(status=observed_status(snapshot, observed, Phase.SHUTTING_DOWN), action=action)
 
 
 def _alive(snapshot: InstanceSnapshot, policy: Policy, observed: Observed) -> InstancePlan:

@@ -1,19 +1,27 @@
-"""The Layer pass's plan: which slots to add, to remove, to heal; and what the layer's status says of it.
+"""The Layer pass's plan: which slots to add, to take out, to renew, to heal; and what the layer's status says of it.
 
-It decides; it never touches EC2. Slots are added and removed by count, healed by proof and within the breaker.
+It decides; it never touches EC2. Slots are counted by what they are worth, and every part of the plan takes from one
+budget, in this order: the rollout, the number, what has run on for long enough, healing.
 """
 
 from datetime import timedelta
 
 import msgspec
 
+from strata.planner.budget import Budget, open_budget
 from strata.planner.conditions import no, some, turns, yes
+from strata.planner.draining import end_leaves
 from strata.planner.facts import Note
-from strata.planner.healing import plan_healing
-from strata.planner.layer_plan import LAYER_LABEL, LayerPlan, LayerSnapshot, Marked, NewSlot, earliest
-from strata.planner.layer_status import layer_conditions, layer_status, phases
+from strata.planner.healing import Healing, plan_healing
+from strata.planner.layer_plan import LAYER_LABEL, LayerPlan, LayerSnapshot, Marked, Moves, earliest
+from strata.planner.layer_status import Findings, layer_conditions, layer_status, phases
+from strata.planner.outdated import find_outdated
 from strata.planner.policy import Policy
-from strata.planner.scaling import new_slots, victims
+from strata.planner.revisions import plan_revisions
+from strata.planner.rollout import plan_rollout, rollout_notes
+from strata.planner.roster import call_roll
+from strata.planner.scaling import plan_scaling
+from strata.planner.stall import find_stall
 from strata.planner.wanted import blocked_by, wanted
 from strata.resources import reasons
 from strata.resources.instance import Instance
@@ -21,8 +29,7 @@ from strata.resources.instance import Instance
 __all__ = ["LAYER_LABEL", "LayerPlan", "LayerSnapshot", "phases", "plan_layer"]
 
 _LOOK_AGAIN_S = 60.0  # nobody tells a layer that an object nobody could read was mended, or removed
-
-
+# Turns that are ordinary, or that are told where they are decided.
 _QUIET = frozenset(
     {
         reasons.CONVERGING,
@@ -34,6 +41,10 @@ _QUIET = frozenset(
         reasons.UP_TO_DATE,
         reasons.CLOUD_UNPOLLED,
         reasons.NO_MEMBERS,
+        reasons.LEAVING,
+        reasons.ROLLING_UPDATE,
+        reasons.ROLLOUT_STALLED,
+        reasons.ROLLOUT_PAUSED,
     }
 )
 
@@ -43,32 +54,66 @@ def plan_layer(snapshot: LayerSnapshot, policy: Policy) -> LayerPlan:
     if snapshot.layer.metadata.deleting:
         return _plan_deletion(snapshot, policy)
     number = wanted(snapshot.layer, snapshot.stack, snapshot.now, snapshot.signals)
-    slots = tuple(m for m in snapshot.members if m.spec.availability == "layer" and not m.metadata.deleting)
-    healing = plan_healing(snapshot, policy, desired=number.count + manual_count(snapshot))
+    roster, outdated = call_roll(snapshot.members), find_outdated(snapshot)
+    healing = plan_healing(snapshot, policy, desired=number.count + roster.by_hand)
     blocked = blocked_by(snapshot.stack, snapshot.layer.metadata.namespace)
-    missing = number.count - len(slots) - len(snapshot.unreadable)
-    create = () if blocked else new_slots(snapshot, slots, missing, policy)
-    delete = () if blocked else victims(snapshot, slots, len(slots) - number.count, healing, policy)
-    marks = () if blocked else tuple(m for m in healing.marks if m.instance not in delete)
-    withdraw = tuple(m for m in healing.withdrawn if m not in delete)[
-        : policy.changes_per_pass - len(create) - len(delete)
-    ]
-    changed = len(create) + len(delete) + len(withdraw)
-    status = layer_status(snapshot, number, healing, blocked, slots)
+    budget = open_budget(
+        snapshot.layer.spec.update,
+        number.count,
+        roster.counted,
+        snapshot.facts,
+        changes=0 if blocked else policy.changes_per_pass,
+    )
+    moves = Moves()
+    rollout = plan_rollout(snapshot, roster, outdated, healing, budget, moves)
+    plan_scaling(snapshot, roster, outdated, rollout, healing, budget, moves)
+    end_leaves(snapshot, roster, outdated, shielded=healing.breaker.open, budget=budget, moves=moves)
+    withdraw, marks = _heal(healing, budget, moves)
+    stall, stalls_at = find_stall(snapshot, roster, rollout, healing, policy)
+    revisions = plan_revisions(snapshot)
+    status = layer_status(
+        snapshot,
+        Findings(
+            number=number,
+            roster=roster,
+            healing=healing,
+            outdated=outdated,
+            rollout=rollout,
+            stall=stall,
+            revision=revisions.number,
+            blocked=blocked,
+        ),
+    )
     return LayerPlan(
         status=status,
-        create=create,
-        delete=delete,
-        heal=marks[: policy.changes_per_pass - changed],
+        create=tuple(moves.create),
+        delete=tuple(moves.delete),
+        leave=tuple(moves.leave),
+        stay=tuple(moves.stay),
+        power=tuple(moves.power),
+        heal=marks,
         withdraw=withdraw,
+        revisions=revisions,
         notes=(
             *number.load.notes,
-            *_notes(create, delete, marks),
+            *moves.notes,
+            *_heal_notes(marks),
+            *rollout_notes(snapshot.layer.status, status),
             *turns(snapshot.layer.status.conditions, status.conditions, _QUIET),
         ),
-        again_at=earliest(healing.again_at, number.again_at),
-        more=not blocked and changed + len(marks) >= policy.changes_per_pass,
+        again_at=earliest(healing.again_at, number.again_at, outdated.next_at, moves.again_at, stalls_at),
+        more=not blocked and budget.changes <= 0,
     )
+
+
+def _heal(healing: Healing, budget: Budget, moves: Moves) -> tuple[tuple[Instance, ...], tuple[Marked, ...]]:
+    """The heal marks to take back, and those to set, as far as they fit. A slot that goes anyway is not healed."""
+    touched = moves.touched()
+    withdraw = tuple(m for m in healing.withdrawn if m.metadata.name not in touched)[: budget.changes]
+    budget.changes -= len(withdraw)
+    marks = tuple(m for m in healing.marks if m.instance.metadata.name not in touched)[: budget.changes]
+    budget.changes -= len(marks)
+    return withdraw, marks
 
 
 def _plan_deletion(snapshot: LayerSnapshot, policy: Policy) -> LayerPlan:
@@ -99,19 +144,8 @@ def _plan_deletion(snapshot: LayerSnapshot, policy: Policy) -> LayerPlan:
     )
 
 
-def manual_count(snapshot: LayerSnapshot) -> int:
-    return sum(m.spec.availability == "manual" and not m.metadata.deleting for m in snapshot.members)
-
-
-def _notes(create: tuple[NewSlot, ...], delete: tuple[Instance, ...], marks: tuple[Marked, ...]) -> tuple[Note, ...]:
-    notes = []
-    if create:
-        notes.append(Note(reasons.SCALED_OUT, f"added {len(create)}: {some([slot.name for slot in create])}"))
-    if delete:
-        names = some([member.metadata.name for member in delete])
-        notes.append(Note(reasons.SCALED_IN, f"removes {len(delete)}: {names}"))
-    notes += [
+def _heal_notes(marks: tuple[Marked, ...]) -> tuple[Note, ...]:
+    return tuple(
         Note(reasons.HEALING, f"{m.mark.action} {m.instance.metadata.name}: {m.mark.message}", warning=True)
         for m in marks
-    ]
-    return tuple(notes)
+    )

@@ -9,7 +9,9 @@ class Policy:
     backoff_base_s: float = 5.0
     backoff_cap_s: float = 600.0
     stable_after_s: float = 600.0
+    fallback_retry_s: float = 3600.0
     protected_for_s: float = 300.0  # the breaker closes after so long below its limit
+    stalled_after_s: float = 60.0  # a new machine that EC2 refuses for so long stalls a rollout
     launch_unanswered_s: float = 600.0
     launch_sweep_after_s: float = 900.0
     launch_expiry_s: float = 12 * 3600.0

@@ -1,36 +1,168 @@
-"""Which slots a layer adds and removes, by count."""
+"""Which slots a layer adds and takes out, by count.
+
+Added are, in this order: slots that are on their way out, warm ones, new ones. Taken out are slots that never were
+online, then unhealthy, outdated ones, those of the fullest zone, and the highest ordinal; and none that works while
+fewer than desired would be left.
+"""
 
 from strata.planner import capacity
+from strata.planner.budget import Budget, serves
+from strata.planner.conditions import some
+from strata.planner.draining import fact_of, is_kept, order, send_off, unseen
+from strata.planner.facts import Absent, Note
 from strata.planner.healing import Healing
-from strata.planner.layer_plan import LayerSnapshot, NewSlot
+from strata.planner.layer_plan import LayerSnapshot, Moves, NewSlot, Powered
 from strata.planner.layer_status import template_fault
-from strata.planner.policy import Policy
-from strata.planner.rollout import drifted
+from strata.planner.outdated import Outdated
+from strata.planner.rollout import Rollout
+from strata.planner.roster import Roster, has_machine
+from strata.resources import reasons
 from strata.resources.instance import Instance
 
+_ASKED_BY_US = frozenset({reasons.SCALED_IN, reasons.ROLLING_UPDATE})  # such orders to leave may be taken back
 
-def new_slots(
-    snapshot: LayerSnapshot, slots: tuple[Instance, ...], missing: int, policy: Policy
-) -> tuple[NewSlot, ...]:
+
+def plan_scaling(
+    snapshot: LayerSnapshot,
+    roster: Roster,
+    outdated: Outdated,
+    rollout: Rollout,
+    healing: Healing,
+    budget: Budget,
+    moves: Moves,
+) -> None:
+    """Bring the slots that count to the rollout's target."""
+    gone = moves.sent_off()
+    counted = [member for member in roster.counted if member.metadata.name not in gone]
+    missing = rollout.target - len(counted) - len(snapshot.unreadable)
+    if missing > 0:
+        _scale_out(snapshot, roster, counted, outdated, missing, budget, moves)
+    else:
+        _scale_in(snapshot, counted, outdated, healing, len(counted) - rollout.target, budget, moves)
+    _drop_warm(snapshot, roster, outdated, budget, moves)
+
+
+# -- out -----------------------------------------------------------------------------------------------------
+
+
+def _scale_out(
+    snapshot: LayerSnapshot,
+    roster: Roster,
+    counted: list[Instance],
+    outdated: Outdated,
+    missing: int,
+    budget: Budget,
+    moves: Moves,
+) -> None:
+    back = _take_back(snapshot, roster, outdated, missing, budget.desired - len(counted), budget, moves)
+    started = _start_warm(snapshot, roster, outdated, missing - len(back), budget, moves)
+    zones = [*counted, *back, *started]
+    new = _new_slots(snapshot, zones, min(missing - len(back) - len(started), budget.changes))
+    budget.changes -= len(new)
+    moves.create.extend(new)
+    said = (("took back", back), ("started", started))
+    parts = [f"{what} {len(members)}: {_names(members)}" for what, members in said if members]
+    if new:
+        parts.append(f"added {len(new)}: {some([slot.name for slot in new])}")
+    if parts:
+        moves.notes.append(Note(reasons.SCALED_OUT, "; ".join(parts)))
+
+
+def _take_back(
+    snapshot: LayerSnapshot,
+    roster: Roster,
+    outdated: Outdated,
+    missing: int,
+    short: int,
+    budget: Budget,
+    moves: Moves,
+) -> list[Instance]:
+    """Slots on their way out whose machine works: nothing is lost. An outdated one helps where machines are `short` of
+    those desired, and is no use to a rollout."""
+    back: list[Instance] = []
+    for member in sorted(roster.leaving, key=lambda m: (m.metadata.name in outdated.why, capacity.ordinal(m))):
+        leave, is_outdated = member.status.leave, member.metadata.name in outdated.why
+        if len(back) >= (short if is_outdated else missing) or budget.changes <= 0:
+            break
+        if leave is None or leave.reason not in _ASKED_BY_US or not serves(member, fact_of(snapshot, member)):
+            continue
+        if not (is_outdated and leave.reason == reasons.ROLLING_UPDATE):
+            back.append(member)
+            budget.take_back(member.metadata.name)
+    moves.stay.extend(back)
+    return back
+
+
+def _start_warm(
+    snapshot: LayerSnapshot, roster: Roster, outdated: Outdated, missing: int, budget: Budget, moves: Moves
+) -> list[Instance]:
+    """Warm slots of the present template, the lowest first."""
+    started: list[Instance] = []
+    for member in sorted(roster.warm, key=capacity.ordinal):
+        if len(started) >= missing or budget.changes <= 0 or not outdated.template:
+            break
+        usable = has_machine(member) and member.metadata.name not in outdated.why
+        if usable and not isinstance(fact_of(snapshot, member), Absent):
+            started.append(member)
+            budget.changes -= 1
+    moves.power.extend(Powered(member, "running") for member in started)
+    return started
+
+
+def _new_slots(snapshot: LayerSnapshot, slots: list[Instance], missing: int) -> list[NewSlot]:
     if missing <= 0 or snapshot.stack is None or template_fault(snapshot) is not None:
-        return ()
+        return []
     layer = snapshot.layer.metadata.name
-    wanted = min(missing, policy.changes_per_pass)
-    zones = capacity.choose_zones(slots, snapshot.stack.spec.subnets, wanted)
+    zones = capacity.choose_zones(slots, snapshot.stack.spec.subnets, missing)
     taken = {m.metadata.name for m in snapshot.members} | snapshot.unreadable
     free = capacity.free_ordinals(layer, taken)
-    return tuple(NewSlot(f"{layer}-{number}", zone) for zone, number in zip(zones, free, strict=False))
+    return [NewSlot(f"{layer}-{number}", zone) for zone, number in zip(zones, free, strict=False)]
 
 
-def victims(
-    snapshot: LayerSnapshot, slots: tuple[Instance, ...], excess: int, healing: Healing, policy: Policy
-) -> tuple[Instance, ...]:
+# -- in ------------------------------------------------------------------------------------------------------
+
+
+def _scale_in(
+    snapshot: LayerSnapshot,
+    counted: list[Instance],
+    outdated: Outdated,
+    healing: Healing,
+    excess: int,
+    budget: Budget,
+    moves: Moves,
+) -> None:
     if excess <= 0:
-        return ()
-    victims = capacity.choose_victims(
-        slots,
-        min(excess, policy.changes_per_pass),
-        unhealthy=frozenset(healing.proofs),
-        drifted=frozenset(drifted(snapshot)),
-    )
-    return tuple(victims)
+        return
+    taken: list[Instance] = []
+    message = f"{len(counted) - excess} are wanted, and there are {len(counted)}"
+    for member in capacity.choose_victims(
+        counted, len(counted), unhealthy=frozenset(healing.proofs), drifted=frozenset(outdated.why)
+    ):
+        if len(taken) >= excess or budget.changes <= 0:
+            break
+        name = member.metadata.name
+        if unseen(snapshot, member) or (name in budget.serving and not budget.spares(name)):
+            continue
+        leave = order(
+            snapshot, member, "stop" if is_kept(snapshot, member, outdated) else "delete", reasons.SCALED_IN, message
+        )
+        send_off(snapshot, member, leave, works=name not in healing.proofs, budget=budget, moves=moves)
+        taken.append(member)
+    if taken:
+        moves.notes.append(Note(reasons.SCALED_IN, f"removes {len(taken)}: {_names(taken)}"))
+
+
+def _drop_warm(snapshot: LayerSnapshot, roster: Roster, outdated: Outdated, budget: Budget, moves: Moves) -> None:
+    """Stopped slots that scale-out would never start: outdated, without a machine, or no longer asked for."""
+    started = {one.instance.metadata.name for one in moves.power}
+    keeps = snapshot.layer.spec.capacity.scale_in == "stop"
+    for member in roster.warm:
+        name = member.metadata.name
+        usable = keeps and has_machine(member) and name not in outdated.why
+        if not usable and name not in started and budget.changes > 0:
+            moves.delete.append(member)
+            budget.changes -= 1
+
+
+def _names(members: list[Instance]) -> str:
+    return some([member.metadata.name for member in members])

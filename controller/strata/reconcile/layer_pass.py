@@ -2,6 +2,7 @@
 change anything: others carry out what it decides."""
 
 import random
+from typing import Any
 
 import msgspec
 
@@ -19,7 +20,7 @@ from strata.reconcile.regions import Region, Regions, fact_of
 from strata.reconcile.signals import Signals
 from strata.reconcile.slots import new_slot
 from strata.resources import kinds, reasons
-from strata.resources.codec import encode, with_status
+from strata.resources.codec import encode, with_power, with_status
 from strata.resources.instance import Instance, InstanceStatus
 from strata.resources.kinds import ObjectKey
 from strata.resources.layer import Layer, ResolvedImage
@@ -141,14 +142,14 @@ class LayerPass:
             made = self._first_status(new_slot(layer, slot.name, slot.zone, now=now, rng=self._rng), layer, stack)
             writes.append(Write(kinds.INSTANCE.key(slot.name, namespace), encode(made), 0))
         writes += [marked_deleted(members[victim.metadata.name], now) for victim in plan.delete]
-        for marked in plan.heal:
-            member = members[marked.instance.metadata.name]
-            status: InstanceStatus = msgspec.structs.replace(member.object.status, heal=marked.mark)
-            writes.append(member.write(with_status(member.value, status)))
-        for withdrawn in plan.withdraw:
-            member = members[withdrawn.metadata.name]
-            status = msgspec.structs.replace(member.object.status, heal=None)
-            writes.append(member.write(with_status(member.value, status)))
+        writes += [_with_status(members, one.instance, heal=one.mark) for one in plan.heal]
+        writes += [_with_status(members, one, heal=None) for one in plan.withdraw]
+        writes += [_with_status(members, one.instance, leave=one.leave) for one in plan.leave]
+        writes += [_with_status(members, one, leave=None) for one in plan.stay]
+        for powered in plan.power:
+            member = members[powered.instance.metadata.name]
+            status: InstanceStatus = msgspec.structs.replace(member.object.status, leave=None)
+            writes.append(member.write(with_power(member.value, powered.power, status)))
         return writes
 
     def _first_status(self, slot: Instance, layer: Layer, stack: Stack | None) -> Instance:
@@ -169,3 +170,9 @@ class LayerPass:
         if plan.again_at is None:
             return None
         return max(0.0, (plan.again_at - self._clock.now()).total_seconds())
+
+
+def _with_status(members: dict[str, Stored[Instance]], instance: Instance, **changes: Any) -> Write:  # noqa: ANN401 - a field's value
+    member = members[instance.metadata.name]
+    status: InstanceStatus = msgspec.structs.replace(member.object.status, **changes)
+    return member.write(with_status(member.value, status))

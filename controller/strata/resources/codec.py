@@ -55,6 +55,15 @@ def with_status(stored: bytes, status: Record) -> bytes:
     return _encoder.encode(document)
 
 
+def with_power(stored: bytes, power: str, status: Record) -> bytes:
+    """The stored object with another spec.power, which is a new generation, and another status."""
+    document: dict[str, Any] = msgspec.json.decode(stored)
+    document["spec"]["power"] = power
+    document["metadata"]["generation"] = document["metadata"].get("generation", 0) + 1
+    document["status"] = to_plain(status)
+    return _encoder.encode(document)
+
+
 def with_metadata(stored: bytes, **changes: Any) -> bytes:  # noqa: ANN401 - JSON
     """The stored object with these metadata fields (camelCase names) replaced; None removes one."""
     document: dict[str, Any] = msgspec.json.decode(stored)
