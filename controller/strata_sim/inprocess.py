@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from strata.cloud.error_table import cloud_error
-from strata.cloud.port import MAX_FILTER_VALUES, Filter, RunRequest
+from strata.cloud.port import MAX_FILTER_VALUES, BeforeSend, Filter, RunRequest, nothing_before
 from strata.errors import CloudError, CloudErrorKind
 from strata.resources.machine import CheckState, Image, Machine, MachineHealth, SpotRequest, Subnet
 from strata_sim import actions
@@ -67,7 +67,8 @@ class SimulatedCloud:
             for row in rows
         )
 
-    async def run_instances(self, request: RunRequest) -> tuple[Machine, ...]:
+    async def run_instances(self, request: RunRequest, before_send: BeforeSend = nothing_before) -> tuple[Machine, ...]:
+        await before_send()
         params = _run_params(request)
         reservation = await self._call(actions.RUN_INSTANCES, params)
         return tuple(machine_of(seen) for seen in reservation.seen)

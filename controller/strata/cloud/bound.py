@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
-from strata.cloud.port import Cloud, Filter, RunRequest
+from strata.cloud.port import BeforeSend, Cloud, Filter, RunRequest, nothing_before
 from strata.errors import CloudError, CloudErrorKind
 from strata.resources.machine import Image, Machine, MachineHealth, SpotRequest, Subnet
 
@@ -52,9 +52,9 @@ class BoundCloud:
     async def describe_spot_requests(self, filters: Sequence[Filter]) -> tuple[SpotRequest, ...]:
         return await self._cloud.describe_spot_requests(filters)
 
-    async def run_instances(self, request: RunRequest) -> tuple[Machine, ...]:
+    async def run_instances(self, request: RunRequest, before_send: BeforeSend = nothing_before) -> tuple[Machine, ...]:
         await self._require()
-        return await self._cloud.run_instances(request)
+        return await self._cloud.run_instances(request, before_send)
 
     async def terminate_instances(self, instance_ids: Sequence[str]) -> None:
         await self._require()

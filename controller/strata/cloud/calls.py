@@ -18,6 +18,7 @@ from strata.clock import Clock
 from strata.cloud.buckets import LIMITS
 from strata.cloud.gate import CONNECTIONS, Gate
 from strata.cloud.lazy_sdk import LazySdk
+from strata.cloud.port import BeforeSend
 from strata.errors import CloudError, CloudErrorKind
 from strata.metrics import DaemonMetrics
 
@@ -72,13 +73,17 @@ class Calls:
         read: "Callable[[Reply], T]",
         *,
         resources: int = 0,
+        before_send: BeforeSend | None = None,
     ) -> T:
         """Send one call as soon as its buckets allow, and read its answer in the call's own thread.
 
         `lane` is the action, or the action and how it is used, as in buckets.LIMITS; `resources` how many machines
-        it touches. Raises CloudError, or what the fence raises."""
+        it touches. `before_send` is awaited between the wait and the send. Raises CloudError, or what the fence or
+        `before_send` raises; then nothing was sent."""
         await self._gate.admit(lane, resources)
         try:
+            if before_send is not None:
+                await before_send()
             # After the wait, which may have been long, and with nothing between it and the send.
             if LIMITS[lane].mutating:
                 self._fence()

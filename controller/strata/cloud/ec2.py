@@ -12,7 +12,7 @@ from strata.cloud.calls import Calls, Fence, no_fence
 from strata.cloud.filters import INSTANCE_FIELDS, SPOT_FIELDS, Matcher, require_checkable, within_limits
 from strata.cloud.lazy_sdk import LazySdk
 from strata.cloud.parser import Page, PageParser
-from strata.cloud.port import MAX_FILTER_VALUES, Filter, RunRequest
+from strata.cloud.port import MAX_FILTER_VALUES, BeforeSend, Filter, RunRequest, nothing_before
 from strata.errors import CloudError, CloudErrorKind
 from strata.metrics import DaemonMetrics
 from strata.resources.machine import Image, Machine, MachineHealth, SpotRequest, Subnet
@@ -111,7 +111,7 @@ class Ec2Cloud:
                     found[request.request_id] = request
         return tuple(found.values())
 
-    async def run_instances(self, request: RunRequest) -> tuple[Machine, ...]:
+    async def run_instances(self, request: RunRequest, before_send: BeforeSend = nothing_before) -> tuple[Machine, ...]:
         """See Cloud. An answer that can not be the whole answer to this request is an unknown result."""
         parameters = {
             **request.parameters,
@@ -120,7 +120,12 @@ class Ec2Cloud:
             "MaxCount": request.max_count,
         }
         return await self._calls.send(
-            "ec2", "RunInstances", parameters, lambda reply: self._launched(reply, request), resources=request.max_count
+            "ec2",
+            "RunInstances",
+            parameters,
+            lambda reply: self._launched(reply, request),
+            resources=request.max_count,
+            before_send=before_send,
         )
 
     async def terminate_instances(self, instance_ids: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ retries (the caller's queue backs off), sleeps only for the client-side token bu
 mutating call that was sent.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -58,6 +58,13 @@ class CloudWatch(Protocol):
         ...
 
 
+BeforeSend = Callable[[], Awaitable[None]]
+
+
+async def nothing_before() -> None:
+    """For who has nothing to write down before a call is sent."""
+
+
 class Cloud(Protocol):
     """EC2 and SSM of one region at one endpoint."""
 
@@ -84,9 +91,12 @@ class Cloud(Protocol):
         `status-code`), each checked again on the reply. Raises CloudError: never a partial answer."""
         ...
 
-    async def run_instances(self, request: RunRequest) -> tuple[Machine, ...]:
+    async def run_instances(self, request: RunRequest, before_send: BeforeSend = nothing_before) -> tuple[Machine, ...]:
         """Launch between min_count and max_count machines, once for a client token. The answer is whole: with a
-        token that was used before, the machines of the first call in their present state."""
+        token that was used before, the machines of the first call in their present state.
+
+        `before_send` is awaited after any wait for tokens, right before the call goes out. If it raises, nothing was
+        sent."""
         ...
 
     async def terminate_instances(self, instance_ids: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 All of the launch protocol's decisions are here; the launcher in reconcile/ only carries them out.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -16,6 +16,8 @@ from strata.resources.digest import canonical
 from strata.resources.launch import Assignment, Launch, LaunchStatus, Member
 from strata.resources.machine import Machine, Market
 from strata.resources.stack import SubnetRef
+
+_MEMBER_BYTES = 512  # of a slot: its name and uid in the record, its key, what the seal adds to it
 
 Refused = Callable[[str, str], bool]  # (type, zone) -> EC2 had none of it a short while ago
 
@@ -43,22 +45,35 @@ class Want:
     template: str
     parameters: Mapping[str, Any]
     fingerprint: bytes  # canonical bytes of `parameters`, made once a layer, type and zone
+    size_bytes: int = 0  # of the slot, which is written in the same transaction
 
 
 def fingerprint(parameters: Mapping[str, Any]) -> bytes:
     return canonical(parameters)
 
 
-def group(wants: Iterable[Want], *, members_per_launch: int) -> list[list[Want]]:
-    """Slots whose launches are byte-equal, within a stack, in chunks that fit one transaction; in order."""
+def group(wants: Iterable[Want], *, members_per_launch: int, bytes_per_launch: int) -> list[list[Want]]:
+    """Slots whose launches are byte-equal, within a stack, in chunks that fit one transaction; in order. A slot that is
+    too large for one stands alone: it fails nobody else."""
     groups: dict[tuple[str, str, str | None, bytes], list[Want]] = {}
     for want in wants:
         groups.setdefault((want.stack, want.region, want.endpoint, want.fingerprint), []).append(want)
-    return [
-        wanted[start : start + members_per_launch]
-        for wanted in groups.values()
-        for start in range(0, len(wanted), members_per_launch)
-    ]
+    return [chunk for wanted in groups.values() for chunk in _chunks(wanted, members_per_launch, bytes_per_launch)]
+
+
+def _chunks(wanted: list[Want], most: int, most_bytes: int) -> Iterator[list[Want]]:
+    chunk: list[Want] = []
+    left_bytes = most_bytes
+    for want in wanted:
+        size_bytes = want.size_bytes + _MEMBER_BYTES
+        if chunk and (len(chunk) == most or size_bytes > left_bytes):
+            yield chunk
+            chunk, left_bytes = [], most_bytes
+        if not chunk:
+            left_bytes -= len(want.fingerprint)
+        chunk.append(want)
+        left_bytes -= size_bytes
+    yield chunk
 
 
 def assign(launch: Launch, machines: Sequence[Machine], living: frozenset[str], now: datetime) -> LaunchStatus:
@@ -85,6 +100,9 @@ def assign(launch: Launch, machines: Sequence[Machine], living: frozenset[str], 
 def dead(launch: Launch, reason: str, message: str, now: datetime) -> LaunchStatus:
     return msgspec.structs.replace(launch.status, state="dead", resolved_at=now, died_because=reason, message=message)
 
+
+UNANSWERED = "Unanswered"  # died_because, when sweeps alone said so
+_MAY_HAVE_MACHINES = frozenset({UNANSWERED, CloudErrorKind.IDEMPOTENT_TERMINATED.value})
 
 Next = Literal["resend", "resolve by sweeps"]
 
@@ -131,9 +149,17 @@ def resolve_by_sweeps(launch: Launch, sweeps: Sweeps, policy: Policy) -> tuple[M
 
 
 def removable(launch: Launch, member_exists: Callable[[Member], bool], now: datetime, policy: Policy) -> bool:
-    """Records live until all members are gone or have moved on to a later launch, and a day more."""
+    """Records live until all members are gone or have moved on to a later launch, and a day more: the machines are to
+    be known for ours as long as EC2 shows them. A launch that was refused has none to be known."""
     if launch.status.state == "sealed" or launch.status.resolved_at is None:
         return False
-    if any(member_exists(member) for member in launch.spec.members):
+    old = now - launch.status.resolved_at >= timedelta(seconds=policy.launch_keep_s)
+    if not old and not _was_refused(launch.status):
         return False
-    return now - launch.status.resolved_at >= timedelta(seconds=policy.launch_keep_s)
+    return not any(member_exists(member) for member in launch.spec.members)
+
+
+def _was_refused(status: LaunchStatus) -> bool:
+    """Whether it is dead by EC2's word alone, or was never sent: no send was ever without an answer, so that none can
+    still be under way, and no machine was ever made."""
+    return status.state == "dead" and status.unanswered_at is None and status.died_because not in _MAY_HAVE_MACHINES

@@ -26,6 +26,11 @@ class Images:
         self._answers: dict[str, tuple[float, Known[ResolvedImage] | Unknown]] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
+    def known(self, source: ImageSource) -> Known[ResolvedImage] | Unknown | None:
+        """The answer that is kept; None: there is none, or it is old."""
+        kept = self._answers.get(image_key(source))
+        return kept[1] if kept is not None and self._clock.monotonic_s() < kept[0] else None
+
     async def resolve(self, source: ImageSource) -> Known[ResolvedImage] | Unknown:
         """The AMI, or why there is none. Never raises."""
         key = image_key(source)

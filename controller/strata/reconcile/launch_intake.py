@@ -8,7 +8,8 @@ from typing import Any
 import structlog
 
 from strata.clock import Clock
-from strata.errors import StoreError
+from strata.errors import Conflict, StoreError
+from strata.metrics import DaemonMetrics
 from strata.planner import launch as protocol
 from strata.planner.backoff import retry_at
 from strata.planner.instance_status import sealed_status
@@ -16,7 +17,9 @@ from strata.planner.market import Purchase, purchase
 from strata.planner.policy import Policy
 from strata.planner.template import effective, launch_tags, missing_fields, run_parameters, template_digest
 from strata.reconcile.objects import Objects, Stored, wished
+from strata.reconcile.own_images import OwnImages
 from strata.reconcile.refusals import Refusals
+from strata.reconcile.resting import Resting
 from strata.resources import kinds, tags
 from strata.resources.codec import encode, with_status
 from strata.resources.instance import Instance
@@ -29,6 +32,7 @@ from strata.store.repository import Repository, Write
 log = structlog.get_logger(__name__)
 
 _RETRY_S = 0.2  # a seal that lost a race is tried again, on a newer cache
+_SEALS_A_TURN = 20
 _NO_LAUNCH = "-"  # stands for the launch id in the parameters that are compared
 _Made = dict[tuple[Any, ...], tuple[dict[str, Any], bytes]]  # what equal slots share, within one turn
 
@@ -41,11 +45,16 @@ class Intake:
         objects: Objects,
         repository: Repository,
         refusals: Refusals,
+        own_images: OwnImages,
         *,
         clock: Clock,
         rng: random.Random,
+        metrics: DaemonMetrics,
         policy: Policy,
     ) -> None:
+        self._own_images = own_images
+        self._metrics = metrics
+        self._resting: Resting[str] = Resting(clock, rng)  # slots, by store key
         self._objects = objects
         self._repository = repository
         self._refusals = refusals
@@ -58,45 +67,81 @@ class Intake:
         """Seal what is due; the new records, and in how many seconds more may be due (None: on news alone)."""
         self._forget_sealed()
         wanting = [s for s in self._objects.wanting(stack.object.metadata.name) if not self._sealed_already(s)]
-        waits_s = {stored.key: self._waits_s(stored.object) for stored in wanting}
+        waits_s = {stored.key: self._waits_s(stored) for stored in wanting}
         due = [stored for stored in wanting if waits_s[stored.key] <= 0]
-        made: _Made = {}
-        wants = [want for stored in due if (want := self._want(stack.object, stored.object, made))]
-        by_uid = {stored.object.metadata.uid: stored for stored in due}
-        sealed = []
-        for members in protocol.group(wants, members_per_launch=self._policy.members_per_launch):
-            launch = await self._seal(stack, members, by_uid)
-            if launch is not None:
-                sealed.append(launch)
+        due.sort(key=lambda stored: stored.object.status.attempt == 0)  # who lost a machine goes first
         later = [wait_s for wait_s in waits_s.values() if wait_s > 0]
+        wants = self._wants(stack.object, due)
         refused_s = self._refusals.next_end_in_s()
         if len(wants) < len(due) and refused_s is not None:
             later.append(refused_s)
-        if sum(len(launch.object.spec.members) for launch in sealed) < len(wants):
-            later.append(_RETRY_S)
-        return sealed, min(later, default=None)
+        sealed, again_s = await self._seal_all(stack, wants, {slot.object.metadata.uid: slot for slot in due})
+        return sealed, min((*later, *again_s), default=None)
 
-    def _waits_s(self, instance: Instance) -> float:
-        due = retry_at(instance.status.failures, self._policy)
-        return 0.0 if due is None else (due - self._clock.now()).total_seconds()
+    def _waits_s(self, slot: Stored[Instance]) -> float:
+        due = retry_at(slot.object.status.failures, self._policy)
+        backoff_s = 0.0 if due is None else (due - self._clock.now()).total_seconds()
+        return max(backoff_s, self._resting.left_s(slot.key))
+
+    async def _seal_all(
+        self, stack: Stored[Stack], wants: list[protocol.Want], by_uid: Mapping[str, Stored[Instance]]
+    ) -> tuple[list[Stored[Launch]], list[float]]:
+        """Seal some of them; the records, and when to come again for what is left: soon, so that a stack of thousands
+        lets others have their turn."""
+        policy = self._policy
+        groups = protocol.group(
+            wants, members_per_launch=policy.members_per_launch, bytes_per_launch=policy.bytes_per_launch
+        )
+        sealed, again_s = [], []
+        for members in groups[:_SEALS_A_TURN]:
+            result = await self._seal(stack, members, by_uid)
+            if isinstance(result, Stored):
+                sealed.append(result)
+            else:
+                again_s.append(result)
+        for members in groups[_SEALS_A_TURN:]:
+            self._not_asked(members)
+            again_s.append(0.0)
+        return sealed, again_s
 
     # -- what a slot asks for --------------------------------------------------------------------------------
 
-    def _want(self, stack: Stack, instance: Instance, made: _Made) -> protocol.Want | None:
-        """What the slot asks for; None while its template is not whole, or no place has capacity."""
+    def _wants(self, stack: Stack, due: list[Stored[Instance]]) -> list[protocol.Want]:
+        """What the slots ask for. One that nobody can make sense of rests, and holds no other up."""
+        made: _Made = {}
+        wants = []
+        for slot in due:
+            try:
+                want = self._want(stack, slot, made)
+            except Exception:  # whatever is odd about a slot concerns it alone
+                rest_s = self._resting.failed(slot.key)
+                self._metrics.crashes.labels("Launch").inc()
+                log.exception("slot cannot be launched", slot=slot.key, retry_s=round(rest_s, 3))
+            else:
+                wants += [want] if want is not None else []
+        return wants
+
+    def _want(self, stack: Stack, slot: Stored[Instance], made: _Made) -> protocol.Want | None:
+        """What the slot asks for; None while its template is not whole, its image is not known, or no place has
+        capacity."""
+        instance = slot.object
         namespace = instance.metadata.namespace
         layer = self._objects.layer(namespace, instance.spec.layers[0])
-        image = layer.object.status.image if layer is not None else None
-        if layer is None or image is None:
+        if layer is None:
+            return None
+        own = instance.spec.instance.image
+        image = layer.object.status.image if own is None else self._own_images.known(instance, own)
+        if image is None:
             return None
         template = effective(stack, layer.object, instance)
         if missing_fields(template):
             return None
         subnets, zone = stack.spec.subnets, instance.spec.zone
-        bought = purchase(instance.spec.market, template.types or (), subnets, zone, self._refusals.refused)
+        bought = purchase(instance.spec.market, template.types or (), subnets, zone, self._refusals.closed)
         if bought is None:
             return None
-        shared = (layer.key, encode(instance.spec.instance), bought.type, bought.subnet.id, bought.market)
+        self._refusals.probe(bought.type, bought.subnet.zone, bought.market)
+        shared = (layer.key, encode(instance.spec.instance), image.id, bought.type, bought.subnet.id, bought.market)
         if shared not in made:
             made[shared] = self._parameters(stack, template, image, bought)
         parameters, fingerprint = made[shared]
@@ -111,6 +156,7 @@ class Intake:
             template=template_digest(template, image),
             parameters=parameters,
             fingerprint=fingerprint,
+            size_bytes=len(slot.value),
         )
 
     def _parameters(
@@ -131,8 +177,9 @@ class Intake:
 
     async def _seal(
         self, stack: Stored[Stack], members: list[protocol.Want], by_uid: Mapping[str, Stored[Instance]]
-    ) -> Stored[Launch] | None:
-        """Write the record and its members' status.launch in one transaction, or nothing (None: tried again)."""
+    ) -> Stored[Launch] | float:
+        """Write the record and its members' status.launch in one transaction, or nothing: then in how many seconds to
+        try again."""
         launch = self._record(members)
         launch_id, namespace = launch.metadata.name, launch.metadata.namespace
         slots = [by_uid[want.member.uid] for want in members]
@@ -141,12 +188,25 @@ class Intake:
         try:
             # Within: a pause, or another template, that came after our read must stop this launch.
             revision = await self._repository.commit([*writes, Write(key, value, 0)], within=wished(stack))
+        except Conflict as error:  # a slot changed, and the cache will have it in a moment
+            log.info("launch not sealed", stack=namespace, members=len(members), error=str(error))
+            self._not_asked(members)
+            return _RETRY_S
         except StoreError as error:
             # Ambiguous too: if it was written, the watch brings the record, and it is driven as an inherited one.
-            log.info("launch not sealed", stack=namespace, members=len(members), error=str(error))
-            return None
+            self._not_asked(members)
+            rest_s = max(self._resting.failed(slot.key) for slot in slots)
+            log.warning("launch not sealed", stack=namespace, members=len(members), error=str(error), retry_s=rest_s)
+            return rest_s
+        for slot in slots:
+            self._resting.recovered(slot.key)
         self._sealed_from.update((slot.key, slot.mod_revision) for slot in slots)
         return Stored(key, value, revision, launch)
+
+    def _not_asked(self, members: list[protocol.Want]) -> None:
+        """They do not go out now: if they were to try a doubted pool, somebody else may."""
+        first = members[0]
+        self._refusals.undecided(first.type, first.zone, first.market)
 
     def _record(self, members: list[protocol.Want]) -> Launch:
         first = members[0]

@@ -1,7 +1,10 @@
 """Sending: takes a sealed Launch to EC2 until its fate is known, and writes that down once."""
 
 import asyncio
+import functools
 import random
+from dataclasses import dataclass
+from datetime import timedelta
 
 import msgspec
 import structlog
@@ -9,7 +12,8 @@ import structlog
 from strata.clock import Clock
 from strata.cloud.port import Cloud, RunRequest
 from strata.engine.leadership import Leadership
-from strata.errors import CloudError, CloudErrorKind, StoreError
+from strata.engine.turns import Turns
+from strata.errors import CloudError, CloudErrorKind, NotLeader, StoreError
 from strata.planner import launch as protocol
 from strata.planner.facts import Note
 from strata.planner.policy import Policy
@@ -31,7 +35,8 @@ log = structlog.get_logger(__name__)
 
 _RETRY_BASE_S = 1.0
 _RETRY_CAP_S = 30.0
-_SENDS_AT_ONCE = 8
+_SENDS_AT_ONCE = 8  # RunInstances refills at 2 a second: more would only wait elsewhere, in no order
+_MOMENT = timedelta(seconds=10)  # between the time that a record says and the send
 _NAMED = 5  # machines that an event names
 _SURPLUS_SWEEP_S = 1.0  # the cache has the record by then, and the audit ends what a sweep shows to be surplus
 
@@ -69,30 +74,36 @@ class Sending:
         self._rng = rng
         self._settings = settings
         self._policy = policy
-        self._at_once = asyncio.Semaphore(_SENDS_AT_ONCE)
+        self._turns = Turns(_SENDS_AT_ONCE)
 
     async def drive(self, launch: Stored[Launch], *, inherited: bool) -> int:
         """Send until the fate is known, or a sweep must say it; the record's revision as it was last written here.
 
         An inherited record may have been sent already, by whoever died or lost the lease.
         """
-        attempt, namespace = 0, launch.object.metadata.namespace
-        current = launch
-        unanswered = inherited
+        namespace = launch.object.metadata.namespace
+        urgent = any(member.attempt > 1 for member in launch.object.spec.members)
+        journey = _Journey(launch, self._clock.monotonic_s(), sent=inherited, unanswered=inherited)
         try:
-            while current.object.status.state == "sealed" and not self._objects.paused(namespace):
-                if protocol.next_step(current.object, self._clock.now(), self._policy) != "resend":
-                    return (await self._resolve_by_sweeps(current)).mod_revision
-                step = _Step(current, first=attempt == 0 and not inherited, unanswered=unanswered)
-                async with self._at_once:
-                    current, unanswered = await self._send(step)
-                attempt += 1
-                if current.object.status.state == "sealed":
-                    await asyncio.sleep(self._retry_s(attempt))
-                    current = self._reread(current)
+            while self._goes_on(journey):
+                if protocol.next_step(journey.launch.object, self._clock.now(), self._policy) != "resend":
+                    await self._resolve_by_sweeps(journey)
+                    break
+                async with self._turns.turn(namespace, urgent=urgent):
+                    dead = await self._send(journey)
+                if dead is not None:
+                    await self._commit(journey, dead)
+                if self._goes_on(journey):
+                    journey.attempts += 1
+                    await asyncio.sleep(self._retry_s(journey.attempts))
+                    journey.launch = self._reread(journey.launch)
         except StoreError as error:
             log.warning("launch not written", launch=launch.object.metadata.name, error=str(error))
-        return current.mod_revision
+        return journey.launch.mod_revision
+
+    def _goes_on(self, journey: "_Journey") -> bool:
+        launch = journey.launch.object
+        return launch.status.state == "sealed" and not self._objects.paused(launch.metadata.namespace)
 
     def _reread(self, launch: Stored[Launch]) -> Stored[Launch]:
         """The newest of what was written here and what the cache has."""
@@ -103,36 +114,44 @@ class Sending:
     def _retry_s(self, attempt: int) -> float:
         return min(_RETRY_CAP_S, _RETRY_BASE_S * 2.0 ** min(attempt - 1, 10)) * self._rng.uniform(0.5, 1.0)
 
-    async def _send(self, step: "_Step") -> tuple[Stored[Launch], bool]:
-        """One RunInstances. Returns the record as it is then, and whether a send is unanswered."""
-        launch = step.launch
-        if not step.first:
-            launch = await self._note_resend(launch, unanswered=step.unanswered)
-        self._leadership.require(self._settings.act_margin_s)
-        spec, name = launch.object.spec, launch.object.metadata.name
-        request = RunRequest(client_token=name, parameters=spec.parameters, max_count=len(spec.members))
+    async def _send(self, journey: "_Journey") -> LaunchStatus | None:
+        """One RunInstances. Returns the status that says that the launch is dead, if it is; an answer is written."""
+        if not self._goes_on(journey):  # paused while it waited for its turn
+            return None
+        launch = journey.launch.object
+        spec = launch.spec
+        if not journey.sent and self._refusals.refused_since(journey.began_s, spec.type, spec.zone, spec.market):
+            # It was never sent, so nothing can come of it: its members are better off elsewhere.
+            message = f"{spec.zone} had no {spec.type} ({spec.market}) a moment ago"
+            return protocol.dead(launch, reasons.CAPACITY, message, self._clock.now())
+        request = RunRequest(client_token=launch.metadata.name, parameters=spec.parameters, max_count=len(spec.members))
         try:
-            machines = await self._cloud.run_instances(request)
+            self._leadership.require(self._settings.act_margin_s)
+            machines = await self._cloud.run_instances(request, functools.partial(self._note_send, journey))
         except CloudError as error:
-            return await self._refused(launch, error)
-        return await self._answered(launch, machines), False
+            return self._refused(journey, error)
+        except NotLeader as error:  # nothing was sent. If it lasts, the leadership's end ends this as well
+            log.info("launch not sent", launch=launch.metadata.name, error=str(error))
+            return None
+        await self._answered(journey, machines)
+        return None
 
-    async def _note_resend(self, launch: Stored[Launch], *, unanswered: bool) -> Stored[Launch]:
-        """Write when it is sent again, before it is: a crash after the send must find the time in the record."""
-        status = launch.object.status
-        return await self._commit(
-            launch,
-            msgspec.structs.replace(
-                status,
-                sent_at=self._clock.now(),
-                unanswered_at=status.sent_at if unanswered else status.unanswered_at,
-            ),
-        )
+    async def _note_send(self, journey: "_Journey") -> None:
+        """Write when it is sent, right before it is: a crash after the send must find the time in the record. For the
+        first send the seal's time stands, if it waited no longer than a moment for its turn."""
+        now, status = self._clock.now(), journey.launch.object.status
+        if journey.sent or now - status.sent_at > _MOMENT:
+            unanswered_at = status.sent_at if journey.unanswered else status.unanswered_at
+            noted = msgspec.structs.replace(status, sent_at=now, unanswered_at=unanswered_at)
+            await self._commit(journey, noted)
+        self._leadership.require(self._settings.act_margin_s)  # after the write, which may have taken long
+        journey.sent, journey.unanswered = True, False
 
-    async def _answered(self, launch: Stored[Launch], machines: tuple[Machine, ...]) -> Stored[Launch]:
+    async def _answered(self, journey: "_Journey", machines: tuple[Machine, ...]) -> None:
+        launch = journey.launch
         spec = launch.object.spec
         status = protocol.assign(launch.object, machines, self._living(launch.object), self._clock.now())
-        written = await self._commit(launch, status)
+        await self._commit(journey, status)
         self._observer.learn(machines)
         self._gate.opened()
         if status.surplus:
@@ -155,7 +174,6 @@ class Sending:
             type=spec.type,
             zone=spec.zone,
         )
-        return written
 
     def _tell(self, launch: Launch, status: LaunchStatus) -> None:
         """One event a layer and launch: which machine became which slot."""
@@ -170,17 +188,20 @@ class Sending:
                 key = ObjectKey(kinds.LAYER, layer, launch.metadata.namespace)
                 self._events.record(key, stored.object.metadata.uid, Note(reasons.LAUNCHED, message))
 
-    async def _refused(self, launch: Stored[Launch], error: CloudError) -> tuple[Stored[Launch], bool]:
+    def _refused(self, journey: "_Journey", error: CloudError) -> LaunchStatus | None:
         """EC2's no. A definitive one ends the launch, unless an earlier send may still be under way."""
-        spec, status = launch.object.spec, launch.object.status
-        self._note_error(launch.object, error)
+        launch = journey.launch.object
+        spec, status, now = launch.spec, launch.status, self._clock.now()
+        self._note_error(launch, error)
         self._gate.note(error.kind)
+        journey.unanswered = journey.unanswered or error.kind is CloudErrorKind.UNKNOWN_RESULT
         if error.kind is CloudErrorKind.CAPACITY:
             self._refusals.note(spec.type, spec.zone, spec.market)
-        if protocol.is_death(error.kind, status.unanswered_at, self._clock.now(), self._policy):
-            dead = protocol.dead(launch.object, _reason(error), error.message, self._clock.now())
-            return await self._commit(launch, dead), False
-        return launch, error.kind is CloudErrorKind.UNKNOWN_RESULT
+        elif error.kind.definitive:
+            self._refusals.undecided(spec.type, spec.zone, spec.market)
+        if not protocol.is_death(error.kind, status.unanswered_at, now, self._policy):
+            return None
+        return protocol.dead(launch, _reason(error), error.message, now)
 
     def _note_error(self, launch: Launch, error: CloudError) -> None:
         if error.kind is CloudErrorKind.THROTTLED:  # it waits a moment, and is counted with the calls
@@ -196,17 +217,18 @@ class Sending:
                 key = ObjectKey(kinds.LAYER, layer, namespace)
                 self._events.record(key, stored.object.metadata.uid, Note(reason, message, warning=True))
 
-    async def _resolve_by_sweeps(self, launch: Stored[Launch]) -> Stored[Launch]:
+    async def _resolve_by_sweeps(self, journey: "_Journey") -> None:
         """Its token may be forgotten: it is never sent again, and two late sweeps say what came of it."""
-        sweeps = self._observer.sweeps_for(launch.object.metadata.name)
-        machines = protocol.resolve_by_sweeps(launch.object, sweeps, self._policy)
+        launch = journey.launch.object
+        sweeps = self._observer.sweeps_for(launch.metadata.name)
+        machines = protocol.resolve_by_sweeps(launch, sweeps, self._policy)
         if machines is None:
             self._observer.request_sweep(in_s=self._settings.absence_gap_s)
-            return launch
-        if machines:
-            return await self._answered(launch, machines)
-        message = "no answer, and no machine in two complete sweeps"
-        return await self._commit(launch, protocol.dead(launch.object, "Unanswered", message, self._clock.now()))
+        elif machines:
+            await self._answered(journey, machines)
+        else:
+            message = "no answer, and no machine in two complete sweeps"
+            await self._commit(journey, protocol.dead(launch, protocol.UNANSWERED, message, self._clock.now()))
 
     def _living(self, launch: Launch) -> frozenset[str]:
         """Uids of the members that are still there, deleted or not: a deleted one ends its own machine.
@@ -222,18 +244,22 @@ class Sending:
         instance = self._objects.member(namespace, member)
         return instance is not None and instance.status.attempt <= member.attempt
 
-    async def _commit(self, launch: Stored[Launch], status: LaunchStatus) -> Stored[Launch]:
+    async def _commit(self, journey: "_Journey", status: LaunchStatus) -> None:
+        launch = journey.launch
         value = with_status(launch.value, status)
         revision = await self._repository.commit([launch.write(value)])
-        return Stored(launch.key, value, revision, msgspec.structs.replace(launch.object, status=status))
+        journey.launch = Stored(launch.key, value, revision, msgspec.structs.replace(launch.object, status=status))
 
 
-class _Step(msgspec.Struct, frozen=True):
-    """One send: of which record, whether it is the first that its seal stands for, and whether one is unanswered."""
+@dataclass(slots=True)
+class _Journey:
+    """One launch on its way: its record as it was written last, and what is known of its sends."""
 
     launch: Stored[Launch]
-    first: bool
-    unanswered: bool
+    began_s: float
+    sent: bool  # somebody may have sent it
+    unanswered: bool  # and the last send may have got no answer, which the record does not say yet
+    attempts: int = 0
 
 
 def _reason(error: CloudError) -> str:

@@ -40,6 +40,7 @@ from strata.reconcile.objects import Objects
 from strata.reconcile.observer import RegionObserver
 from strata.reconcile.orphan_decisions import Decisions
 from strata.reconcile.orphan_records import OrphanRecords, read_all
+from strata.reconcile.own_images import OwnImages
 from strata.reconcile.reaper import Reaper
 from strata.reconcile.refusals import Refusals
 from strata.reconcile.region_metrics import RegionCollector
@@ -251,7 +252,8 @@ class Reign:
         )
         aside = self._runner.stepping_aside
         mutations = Mutations(cloud, self._leadership, aside, act_margin_s=self._settings.act_margin_s)
-        launcher = self._make_launcher(place, cloud, observer, mutations, listener)
+        images = Images(cloud, self._clock, aside)
+        launcher = self._make_launcher(place, cloud, observer, mutations, listener, images)
         return Region(
             where=place,
             cloud=cloud,
@@ -259,7 +261,7 @@ class Reign:
             mutations=mutations,
             launcher=launcher,
             reaper=self._make_reaper(place, observer, mutations),
-            images=Images(cloud, self._clock, aside),
+            images=images,
             subnets=Subnets(cloud, self._clock, aside),
             signals=CloudSignals(
                 self._sources.cloudwatch(region, endpoint),
@@ -315,10 +317,20 @@ class Reign:
         observer: RegionObserver,
         mutations: Mutations,
         listener: StackListener,
+        images: Images,
     ) -> Launcher:
+        clock, rng, metrics = self._clock, self._rng, self._metrics
+        own_images = OwnImages(images, self._events)
         refusals, gate = Refusals(self._clock, keep_s=self._settings.refusal_memory_s), Gate(self._clock)
         intake = Intake(
-            self._objects, self._repository, refusals, clock=self._clock, rng=self._rng, policy=self._policy
+            self._objects,
+            self._repository,
+            refusals,
+            own_images,
+            clock=clock,
+            rng=rng,
+            metrics=metrics,
+            policy=self._policy,
         )
         sending = Sending(
             cloud=cloud,
@@ -336,11 +348,13 @@ class Reign:
             policy=self._policy,
         )
         audit = Audit(
+            place=place,
             observer=observer,
             mutations=mutations,
             objects=self._objects,
             repository=self._repository,
-            clock=self._clock,
+            clock=clock,
+            metrics=metrics,
             policy=self._policy,
         )
         return Launcher(
@@ -351,6 +365,10 @@ class Reign:
             gate=gate,
             objects=self._objects,
             stacks=listener.stacks,
+            own_images=own_images,
+            clock=clock,
+            rng=rng,
+            metrics=metrics,
             window_s=self._settings.launch_window_s,
         )
 
