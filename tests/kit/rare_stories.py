@@ -31,6 +31,7 @@ QUICK = ControllerSettings(
 )
 _LONG_DOWN_S = 13 * 3600.0  # longer than a token is trusted
 _MANY = 401
+OWN_IMAGE = "ami-0a12023000000000a"  # one that the simulator knows, and no layer names
 _SWEEP = f"DescribeInstances by tag:{tags.CLUSTER}"
 _DAY_S = 25 * 3600.0  # longer than a record is kept
 _HOURS_S = 2 * 3600.0  # longer than EC2 shows what is terminated
@@ -468,6 +469,26 @@ async def _many_online(act: Act) -> bool:
 MANY = Story("many", stack, _apply_many, _many_online, kinds=(_SWEEP,))
 
 
+# -- images --------------------------------------------------------------------------------------------------
+
+
+async def _own_image(act: Act) -> None:
+    own = {"layers": [LAYER], "instance": {"image": {"id": OWN_IMAGE}}}
+    await act.fleet.person.apply(kinds.INSTANCE, "db", own, STACK)
+
+
+async def _of_own_image(act: Act) -> bool:
+    found = await _slots(act)
+    return await online(act, 1) and all(slot.status.ec2 and slot.status.ec2.image_id == OWN_IMAGE for slot in found)
+
+
+async def _no_slot(act: Act) -> None:
+    await machines(act, 0)
+
+
+OWN_IMAGES = Story("own_images", _no_slot, _own_image, _of_own_image, rare=True)
+
+
 # -- two of us -----------------------------------------------------------------------------------------------
 
 
@@ -509,5 +530,6 @@ RARE_STORIES = (
     OWNER_GONE,
     SLOW_START,
     MANY,
+    OWN_IMAGES,
     TAKEN_OVER,
 )

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strata.cloud.filters import INSTANCE_FIELDS, Matcher, require_checkable, within_limits
@@ -58,6 +58,7 @@ def test_a_filter_that_could_not_be_checked_is_refused(filters: list[Filter]) ->
     assert caught.value.kind is CloudErrorKind.INVALID
 
 
+@settings(deadline=None)  # matters of time are not what it is about
 @given(ids=st.integers(1, 700), stacks=st.integers(1, 300))
 def test_split_filters_are_within_the_limit_and_ask_for_the_same(ids: int, stacks: int) -> None:
     filters: list[Filter] = [

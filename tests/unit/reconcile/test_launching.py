@@ -9,7 +9,7 @@ import pytest
 import structlog
 from tests.kit.acting import Act, hush, passes, settled, until, virtually
 from tests.kit.fleet import Fleet
-from tests.kit.rare_stories import hand_made, machines, stack
+from tests.kit.rare_stories import OWN_IMAGE, hand_made, machines, stack
 from tests.kit.stories import LAYER, STACK, online
 from tests.kit.virtual_time import VirtualClock, run_virtual
 
@@ -19,14 +19,13 @@ from strata.planner import launch as protocol
 from strata.reconcile.refusals import Refusals
 from strata.resources import kinds
 from strata.resources.launch import Launch, Member
-from strata.resources.machine import Machine
+from strata.resources.machine import Machine, Market
 from strata.store.memory import MemoryStore
 from strata.store.port import Operation, Put, TxnResult
 from strata_sim.controls import ids
 from strata_sim.inprocess import SimulatedCloud
 
 HOUR_S = 3600.0
-OWN_IMAGE = "ami-0a12023000000000a"
 ONE_ZONE = [{"id": "subnet-0a", "zone": "us-east-1a"}]
 
 
@@ -210,7 +209,7 @@ class PoolWorld:
     def __init__(self) -> None:
         self.clock = VirtualClock()
         self.refusals = Refusals(self.clock, keep_s=300)
-        self.pool = ("t3.small", "us-east-1a")
+        self.pool: tuple[str, str, Market] = ("t3.small", "us-east-1a", "on-demand")
 
 
 def test_a_pool_that_refused_is_tried_by_one_at_a_time() -> None:
@@ -253,6 +252,7 @@ def _want(name: str, *, size_bytes: int) -> protocol.Want:
         endpoint=None,
         type="t3.small",
         zone="us-east-1a",
+        market="on-demand",
         template="",
         parameters={},
         fingerprint=b"{}",
