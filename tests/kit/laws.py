@@ -275,7 +275,9 @@ class Laws:
             return
         members = [one for one in self._members(namespace, name) if not one.metadata.deleting]
         slots = sum(one.spec.availability == "layer" for one in members)
-        wanted = capacity.desired(layer.spec.capacity).count
+        rules = layer.spec.capacity
+        by_rule = bool(rules.schedule) or rules.load is not None  # then the number is what the same write says
+        wanted = layer.status.desired if by_rule else capacity.desired(rules, (), 0).count
         owner = next((one.uid for one in new.metadata.owner_references), "")
         parents_go = layer.metadata.deleting or stack.metadata.deleting or owner != layer.metadata.uid
         began_deleting = new.metadata.deleting and not (old and old.metadata.deleting)

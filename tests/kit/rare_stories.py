@@ -275,7 +275,7 @@ async def _gone_once_unprotected(act: Act) -> bool:
     return not live and await act.fleet.person.read(kinds.LAYER, LAYER, STACK) is None
 
 
-PROTECTED = Story("protected", _two_protected, _delete_layer, _gone_once_unprotected, rare=True)
+PROTECTED = Story("protected", _two_protected, _delete_layer, _gone_once_unprotected)  # every point: each write matters
 
 
 # -- records lost: orphans, restores -------------------------------------------------------------------------

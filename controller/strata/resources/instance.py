@@ -60,7 +60,8 @@ class Ec2Status(Record, frozen=True, kw_only=True):
 
 class HealMark(Record, frozen=True, kw_only=True):
     """The Layer pass's order to destroy (or restart) this very machine, within the budget, and the proof that
-    justified it. It stays, inert, until the slot is online again: so long it counts against the budget."""
+    justified it. It stays until the slot is online again, and so long it counts against the budget; the Layer pass
+    takes it back if the proof is gone while the machine is still there."""
 
     instance_id: str
     action: Literal["replace", "restart"] = "replace"
