@@ -90,21 +90,9 @@ class InstancePass:
             fact=fact_of(region, instance, launch.object if launch else None),
             paused=self._objects.paused(namespace),
             shielded=any(self._objects.protected(namespace, name) for name in instance.spec.layers),
-            owner_gone=self._owner_gone(instance),
+            owner_gone=self._objects.owner_gone(instance.metadata),
         )
         return snapshot, region
-
-    def _owner_gone(self, instance: Instance) -> bool:
-        """Whether the layer that made this slot is no more: not there, or another one of its name. One that cannot be
-        read is there."""
-        owner = next((o for o in instance.metadata.owner_references if o.controller and o.kind == "Layer"), None)
-        if owner is None:
-            return False
-        key = kinds.LAYER.key(owner.name, instance.metadata.namespace)
-        layer = self._objects.layer(instance.metadata.namespace, owner.name)
-        if layer is None:
-            return not self._objects.unreadable_at(key)
-        return layer.object.metadata.uid != owner.uid
 
     async def _act(
         self, plan: InstancePlan, action: Action, snapshot: InstanceSnapshot, region: Region

@@ -2,6 +2,7 @@
 change anything: others carry out what it decides."""
 
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from strata.reconcile.events import EventRecorder
 from strata.reconcile.layer_metrics import LayerTally
 from strata.reconcile.objects import Objects, Stored, marked_deleted, released, wished
 from strata.reconcile.regions import Region, Regions, fact_of
+from strata.reconcile.revisions import revision_writes
 from strata.reconcile.signals import Signals
 from strata.reconcile.slots import new_slot
 from strata.resources import kinds, reasons
@@ -24,6 +26,7 @@ from strata.resources.codec import encode, with_power, with_status
 from strata.resources.instance import Instance, InstanceStatus
 from strata.resources.kinds import ObjectKey
 from strata.resources.layer import Layer, ResolvedImage
+from strata.resources.revision import LayerRevision
 from strata.resources.stack import Stack
 from strata.store.repository import Repository, Write
 
@@ -112,7 +115,14 @@ class LayerPass:
             protected=self._protected(namespace, members),
             unreadable=self._objects.unreadable(namespace, stored.object.metadata.name),
             signals=self._signals.facts(stored.object),
+            revisions=tuple(self._revisions(stored.object)),
         )
+
+    def _revisions(self, layer: Layer) -> Iterator[LayerRevision]:
+        """This layer's own: another one of its name may have left some that are not gone yet."""
+        for stored in self._objects.revisions(layer.metadata.namespace, layer.metadata.name):
+            if not self._objects.owner_gone(stored.object.metadata):
+                yield stored.object
 
     def _protected(self, namespace: str, members: list[Stored[Instance]]) -> frozenset[str]:
         """The members' other layers whose breaker is open."""
@@ -150,6 +160,7 @@ class LayerPass:
             member = members[powered.instance.metadata.name]
             status: InstanceStatus = msgspec.structs.replace(member.object.status, leave=None)
             writes.append(member.write(with_power(member.value, powered.power, status)))
+        writes += revision_writes(layer, plan.revisions, self._objects, now=now, rng=self._rng)
         return writes
 
     def _first_status(self, slot: Instance, layer: Layer, stack: Stack | None) -> Instance:

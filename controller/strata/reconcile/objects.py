@@ -18,6 +18,7 @@ from strata.resources.kinds import Kind, ObjectKey
 from strata.resources.launch import Launch, Member
 from strata.resources.layer import Layer
 from strata.resources.meta import FINALIZER, ObjectMeta, Record, is_true
+from strata.resources.revision import LayerRevision
 from strata.resources.stack import Stack, StackSpec
 from strata.store.port import KeyValue
 from strata.store.repository import Within, Write
@@ -29,6 +30,7 @@ _MEMBERS = "members"  # Instances by "namespace/first layer"
 _WANTING = "wanting"  # Instances that want a machine, by namespace
 _OPEN = "open"  # Launches that are not resolved, by namespace and by (region, endpoint)
 _UNSETTLED = "unsettled"  # Instances whose machine is not online, or stopped as wanted, by namespace
+_REVISIONS = "revisions"  # LayerRevisions by "namespace/layer"
 _MACHINE = "machine"  # Instances by the EC2 instance that their status names
 
 
@@ -65,6 +67,7 @@ class Objects:
         informer.add_index(_WANTING, _wanting)
         informer.add_index(_OPEN, _open_launch)
         informer.add_index(_UNSETTLED, _unsettled)
+        informer.add_index(_REVISIONS, _revision_of)
         informer.add_index(_MACHINE, _machine)
 
     def stack(self, name: str) -> Stored[Stack] | None:
@@ -78,6 +81,13 @@ class Objects:
 
     def launch(self, namespace: str, launch_id: str) -> Stored[Launch] | None:
         return self._get(kinds.LAUNCH, launch_id, namespace, Launch)
+
+    def revision(self, namespace: str, name: str) -> Stored[LayerRevision] | None:
+        return self._get(kinds.LAYER_REVISION, name, namespace, LayerRevision)
+
+    def revisions(self, namespace: str, layer: str) -> list[Stored[LayerRevision]]:
+        """The templates that a layer of this name had, or had once."""
+        return self._indexed(_REVISIONS, f"{namespace}/{layer}", LayerRevision)
 
     def stacks(self) -> list[Stored[Stack]]:
         return list(self._under(kinds.STACK, "", Stack))
@@ -150,6 +160,22 @@ class Objects:
         entry = self._informer.get(store_key)
         return entry is not None and entry.obj is None
 
+    def mod_revision_at(self, store_key: str) -> int:
+        """The revision of whatever stands there, readable or not; 0: nothing does."""
+        entry = self._informer.get(store_key)
+        return 0 if entry is None else entry.mod_revision
+
+    def owner_gone(self, metadata: ObjectMeta) -> bool:
+        """Whether the layer that made this object is no more: not there, or another one of its name. One that cannot
+        be read is there."""
+        owner = next((o for o in metadata.owner_references if o.controller and o.kind == "Layer"), None)
+        if owner is None:
+            return False
+        layer = self.layer(metadata.namespace, owner.name)
+        if layer is None:
+            return not self.unreadable_at(kinds.LAYER.key(owner.name, metadata.namespace))
+        return layer.object.metadata.uid != owner.uid
+
     def fills(self, launch: Launch, member: Member) -> bool:
         """Whether the member's slot is filled by this very launch, as far as anybody can tell."""
         namespace = launch.metadata.namespace
@@ -201,6 +227,11 @@ def _member_of(entry: Entry[Record]) -> tuple[str, ...]:
     if not isinstance(obj, Instance) or not obj.spec.layers:
         return ()
     return (f"{obj.metadata.namespace}/{obj.spec.layers[0]}",)
+
+
+def _revision_of(entry: Entry[Record]) -> tuple[str, ...]:
+    obj = entry.obj
+    return (f"{obj.metadata.namespace}/{obj.spec.layer}",) if isinstance(obj, LayerRevision) else ()
 
 
 def _wanting(entry: Entry[Record]) -> tuple[str, ...]:

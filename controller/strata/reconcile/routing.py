@@ -15,7 +15,7 @@ from strata.resources.instance import HealMark, Instance, LaunchRef, Leave
 from strata.resources.kinds import ObjectKey
 from strata.resources.launch import Launch
 from strata.resources.layer import Layer
-from strata.resources.meta import Record
+from strata.resources.meta import Record, is_true
 from strata.resources.stack import Stack
 
 _LAYER_AFTER_S = 0.05  # a layer looks at its slots once they have settled for a moment
@@ -85,10 +85,14 @@ class Routing:
         self._queue.add_after(ObjectKey(kinds.STACK, key.namespace), _STACK_AFTER_S)
         if new is None:
             self._tally.forget(key.namespace, key.name)
+            for revision in self._objects.revisions(key.namespace, key.name):
+                name = revision.object.metadata.name
+                self._queue.add(ObjectKey(kinds.LAYER_REVISION, name, key.namespace), priority, news=True)
         if isinstance(old, Layer) and isinstance(new, Layer) and _same_wish(old, new):
             if old.status.image != new.status.image:
                 self._poke()
-            return
+            if _is_protected(old) == _is_protected(new):
+                return
         for member in self._objects.members(key.namespace, key.name):
             slot = ObjectKey(kinds.INSTANCE, member.object.metadata.name, key.namespace)
             self._queue.add(slot, priority, news=True)
@@ -124,6 +128,11 @@ def _is_news(old: Record | None, new: Record | None) -> bool:
     if isinstance(old, Instance) and isinstance(new, Instance):
         return not (_same_wish(old, new) and _orders(old) == _orders(new))
     return True
+
+
+def _is_protected(layer: Layer) -> bool:
+    """Orders to end machines that run wait for as long as it is."""
+    return is_true(layer.status.conditions, "Protected")
 
 
 def _orders(instance: Instance) -> tuple[HealMark | None, Leave | None, LaunchRef | None]:
