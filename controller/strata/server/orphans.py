@@ -15,6 +15,7 @@ from strata.server.answers import json_answer
 from strata.server.commits import Fate, commit
 from strata.server.context import Context
 from strata.server.failures import Target, conflict, invalid, not_found
+from strata.store.port import KeyValue
 
 _API_VERSION = "strata/v1"
 _FIELDS = frozenset({"decision", "adoptInto"})
@@ -29,7 +30,7 @@ class Orphans:
 
     async def list(self, _request: Request) -> Response:
         listing = await self._store.list(ORPHANS)
-        items = [msgspec.json.decode(kv.value) for kv in listing.items]
+        items = [_item(kv) for kv in listing.items]
         metadata = {"resourceVersion": str(listing.revision)}
         return json_answer({"apiVersion": _API_VERSION, "kind": "OrphanList", "metadata": metadata, "items": items})
 
@@ -42,10 +43,11 @@ class Orphans:
         kv = await self._store.get(key)
         if kv is None:
             raise not_found(target)
-        orphan = codec.decode(Orphan, kv.value)
+        orphan = _readable(target, kv)
         if decision == "adopt":
             await self._require_layer(target, orphan, layer)
-        changed = msgspec.structs.replace(orphan, decision=decision, adopt_into=layer)
+        message = orphan.message if (decision, layer) == (orphan.decision, orphan.adopt_into) else ""
+        changed = msgspec.structs.replace(orphan, decision=decision, adopt_into=layer, message=message)
         if changed != orphan:
             outcome = await commit(self._store, key, codec.encode(changed), mod_revision=kv.mod_revision)
             if outcome.fate is not Fate.DONE:
@@ -56,6 +58,26 @@ class Orphans:
         if not orphan.stack or await self._store.get(LAYER.key(layer, orphan.stack)) is None:
             message = f'Not found: "{layer}": the stack {orphan.stack or "(unknown)"} has no such layer'
             raise invalid("Orphan", target, [Cause("adoptInto", "FieldValueNotFound", message)])
+
+
+def _item(kv: KeyValue) -> dict[str, Any]:
+    """The record as it is; one that cannot be read is a machine all the same, and must hide no other."""
+    try:
+        item: dict[str, Any] = codec.to_plain(codec.decode(Orphan, kv.value))
+    except msgspec.MsgspecError as error:
+        return {"instanceId": kv.key.removeprefix(ORPHANS), "message": _unreadable(kv, error)}
+    return item
+
+
+def _readable(target: Target, kv: KeyValue) -> Orphan:
+    try:
+        return codec.decode(Orphan, kv.value)
+    except msgspec.MsgspecError as error:
+        raise invalid("Orphan", target, [Cause("", "FieldValueInvalid", _unreadable(kv, error))]) from error
+
+
+def _unreadable(kv: KeyValue, error: msgspec.MsgspecError) -> str:
+    return f"the record {kv.key} cannot be read ({error}): its machine is left alone while it is there"
 
 
 def _judge(target: Target, wanted: dict[str, Any]) -> tuple[Any, str]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from tests.kit.api import Api, causes, ok, refused
 from tests.kit.virtual_time import EPOCH
@@ -85,3 +86,18 @@ async def test_the_same_decision_twice_is_one_write(api: Api) -> None:
     before = await api.revision()
     ok(await api.client.post(f"{PATH}/i-1", json={"decision": "delete"}))
     assert await api.revision() == before
+
+
+async def test_a_record_that_cannot_be_read_hides_no_other_and_takes_no_decision(api: Api, orphan: Orphan) -> None:
+    await api.store.txn([], [Put(f"{ORPHANS}i-0", b"{poison")])
+    first, second = (await api.get(PATH))["items"]
+    assert (first["instanceId"], "cannot be read" in first["message"]) == ("i-0", True)
+    assert second == codec.to_plain(orphan)
+    refused(await api.client.post(f"{PATH}/i-0", json={"decision": "delete"}), 422, "Invalid")
+
+
+async def test_another_decision_takes_the_message_of_the_last_one_away(api: Api, orphan: Orphan) -> None:
+    said = codec.encode(msgspec.structs.replace(orphan, message="there is no layer nowhere"))
+    await api.store.txn([], [Put(KEY, said)])
+    ok(await api.client.post(f"{PATH}/i-1", json={"decision": "delete"}))
+    assert (await api.stored(KEY))["message"] == ""

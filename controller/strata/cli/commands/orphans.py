@@ -61,7 +61,10 @@ def list_(session: Session, *, form: Form, no_headers: bool) -> None:
 )
 @pass_session
 def adopt(session: Session, ids: tuple[str, ...], *, layer: str) -> None:
-    """Make machines members of a layer."""
+    """Make machines members of a layer.
+
+    The layer must have room. If it is full, pause its stack, raise its capacity, adopt, and resume.
+    """
     name = layer.rpartition("/")[2]
     _decide(session, ids, {"decision": "adopt", "adoptInto": name}, f"will be adopted into layer/{name}")
 
@@ -89,9 +92,9 @@ def _decide(session: Session, ids: tuple[str, ...], decision: Json, said: str) -
 
 
 def _row(session: Session, item: Json, *, wide: bool) -> list[str]:
-    now = session.clock.now()
+    now = session.now()
     plain = [text(item.get(field)) for field in ("instanceId", "stack", "layer", "name", "type", "zone")]
     spans = [ages.age(item.get("launchedAt"), now), ages.age(item.get("foundAt"), now)]
     decision = " into ".join(part for part in (item.get("decision"), item.get("adoptInto")) if part)
     more = [text(item.get(field)) for field in ("launchId", "region", "message")] if wide else []
-    return [*plain, *spans, text(decision), text(item.get("heldBecause")), *more]
+    return [*plain, *spans, text(decision), text(item.get("message") or item.get("heldBecause")), *more]
