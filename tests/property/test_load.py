@@ -176,7 +176,7 @@ def test_a_failover_in_the_middle_changes_nothing(values: list[float | None], da
     one, other = Life(queue_load()), Life(queue_load())
     fails_at = data.draw(st.integers(0, len(values)))
     for n, value in enumerate(values):
-        now, late_m = START + n * MINUTE, data.draw(st.integers(0, 2)) if n % 4 == 0 else 0
+        now, late_m = START + n * MINUTE, data.draw(st.integers(0, 5)) if n % 4 == 0 else 0
         if n == fails_at:
             other.daemon = Daemon(other.source)
             unread: dict[str, SignalFact] = {"queue": Unknown("NotReadYet")}

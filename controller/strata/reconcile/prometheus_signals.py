@@ -1,7 +1,7 @@
 """Reads, once a minute, the queries that the layers of all stacks have for Prometheus; each only once, whoever asks.
 
-Sources are read side by side, so that a slow one delays no other; each by a few calls at a time, spread over a part of
-the minute. Keeps what was read; decides nothing.
+Sources are read side by side, so that a slow one delays no other; each by a few calls at a time. Keeps what was read;
+decides nothing.
 """
 
 import asyncio
@@ -25,9 +25,7 @@ from strata.resources.layer import Layer
 from strata.resources.load import PrometheusQuery
 from strata.signals.port import Prometheus, PrometheusSource
 
-_AT_ONCE: Final = 4  # calls to one source
-_SPREAD: Final = 0.5  # over so much of the interval
-_LONGEST_PAUSE_S: Final = 1.0
+_AT_ONCE: Final = 4  # calls to one source: a thousand layers' queries come after each other, not as a flood
 _NOT_READ: Final = Unknown(reasons.NOT_READ_YET, "not read since this daemon leads")
 
 
@@ -89,22 +87,18 @@ class PrometheusSignals:
 
     async def _read_all(self, source: str, queries: list[PrometheusQuery]) -> None:
         todo = deque((query, self._histories[query]) for query in queries)
-        pause_s = min(_LONGEST_PAUSE_S, _SPREAD * self._every_s * _AT_ONCE / len(queries))
         async with asyncio.TaskGroup() as readers:
             for _ in range(min(_AT_ONCE, len(queries))):
-                readers.create_task(self._read_some(todo, pause_s))
+                readers.create_task(self._read_some(todo))
         self._judge(
             layer
             for layer in self._objects.layers()
             if any(query.source == source for query, _ in _queries(layer.object))
         )
 
-    async def _read_some(self, todo: deque[tuple[PrometheusQuery, History]], pause_s: float) -> None:
+    async def _read_some(self, todo: deque[tuple[PrometheusQuery, History]]) -> None:
         while todo:
-            query, history = todo.popleft()
-            is_first = not history.read  # passes wait for it
-            await self._read(query, history)
-            await asyncio.sleep(0.0 if is_first else pause_s)
+            await self._read(*todo.popleft())
 
     async def _read(self, query: PrometheusQuery, history: History) -> None:
         now = self._clock.now()
