@@ -130,6 +130,13 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Seconds between reads of the layers' load.",
 )
 @prometheus_options
+@click.option(
+    "--many-absent-after",
+    type=click.FloatRange(min=60),
+    default=3600.0,
+    show_default=True,
+    help="Seconds until many machines that vanished at once, with no end reported, may be taken as gone.",
+)
 @click.option("--lease-ttl", type=click.FloatRange(min=3), default=15.0, show_default=True, help="Seconds.")
 @click.option(
     "--ec2-rate",
@@ -160,6 +167,7 @@ def server(
     log_level: str,
     poll_interval: float,
     sweep_interval: float,
+    many_absent_after: float,
     lease_ttl: float,
     ec2_rate: float,
     signals_interval: float,
@@ -194,6 +202,7 @@ def server(
                 endpoints=endpoints,
                 poll_interval_s=poll_interval,
                 sweep_interval_s=sweep_interval,
+                many_absent_age_s=many_absent_after,
                 signals_interval_s=signals_interval,
                 lease_ttl_s=lease_ttl,
                 act_margin_s=min(_ACT_MARGIN_S, lease_ttl / 3),

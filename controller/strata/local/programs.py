@@ -96,6 +96,7 @@ def daemon(ports: Ports, folders: Folders) -> Program:
         "data-dir": str(folders.daemon),
         "log-format": "json",
         "poll-interval": "1",
+        "many-absent-after": "600",  # a simulator that is started anew shows none of its former machines
     }
     return Program(
         name="the daemon",

@@ -30,7 +30,7 @@ _LOOK_EVERY_S = 0.25
 _ASK_TIMEOUT_S = 10.0
 _MACHINES_LOST = (
     "the simulated machines ended with their simulator; each is launched anew once its absence is proven, "
-    "which takes some ten minutes"
+    "which takes some fifteen minutes"
 )
 _INTERRUPTED = 130  # as a shell says of Ctrl-C
 
