@@ -25,6 +25,7 @@ from strata.metrics import DaemonMetrics
 from strata.readiness import checks, waiting_checks
 from strata.reconcile.controller import Controller
 from strata.reconcile.identity import FileWitness
+from strata.reconcile.regions import place_of
 from strata.reconcile.signals import SignalSources
 from strata.server.app import create_app
 from strata.server.listen import bind, serve
@@ -73,6 +74,19 @@ def _split_endpoints(_context: click.Context, _parameter: click.Parameter, value
     return endpoints
 
 
+def _split_queues(
+    _context: click.Context, _parameter: click.Parameter, values: Sequence[str]
+) -> dict[tuple[str, str | None], str]:
+    queues = {}
+    for value in values:
+        place, _, url = value.partition("=")
+        if not place or not url.startswith(("http://", "https://")):
+            example = "us-east-1=https://sqs.us-east-1.amazonaws.com/123456789012/strata-events"
+            raise click.BadParameter(f"{value!r} is not REGION=URL, such as {example}")
+        queues[place_of(place)] = url
+    return queues
+
+
 def _read_password(_context: click.Context, _parameter: click.Parameter, value: Path | None) -> str:
     return "" if value is None else value.read_text().strip()
 
@@ -104,6 +118,14 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     callback=_split_endpoints,
     metavar="NAME=URL",
     help="Another EC2 endpoint, for stacks whose spec.endpoint is NAME.",
+)
+@click.option(
+    "--events-queue",
+    "events_queues",
+    multiple=True,
+    callback=_split_queues,
+    metavar="REGION[@NAME]=URL",
+    help="The SQS queue that EventBridge's events of a region (at the endpoint NAME) come through.",
 )
 @click.option(
     "--data-dir",
@@ -162,6 +184,7 @@ def server(
     allow_unsafe_etcd: bool,
     address: tuple[str, int],
     endpoints: dict[str, str],
+    events_queues: dict[tuple[str, str | None], str],
     data_dir: Path,
     log_format: LogFormat,
     log_level: str,
@@ -200,6 +223,7 @@ def server(
             ec2_rate=ec2_rate,
             controller=ControllerSettings(
                 endpoints=endpoints,
+                events_queues=events_queues,
                 poll_interval_s=poll_interval,
                 sweep_interval_s=sweep_interval,
                 many_absent_age_s=many_absent_after,
@@ -288,12 +312,20 @@ async def _serve(settings: ServerSettings, store: Store, clock: Clock, rng: rand
 
     metrics = DaemonMetrics(__version__)
     prometheus = PrometheusServers(settings.prometheus, clock)
-    clouds = CloudFactory(settings.controller.endpoints, clock, metrics, fence=fence, rate=settings.ec2_rate)
+    clouds = CloudFactory(
+        settings.controller.endpoints,
+        clock,
+        metrics,
+        fence=fence,
+        rate=settings.ec2_rate,
+        queues=settings.controller.events_queues,
+    )
     controller = Controller(
         identity=f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}",
         address=f"http://{settings.host}:{settings.port}",
         store=store,
         clouds=clouds,
+        queues=clouds.queue,
         sources=SignalSources(cloudwatch=clouds.cloudwatch, prometheus=prometheus),
         clock=clock,
         rng=rng,

@@ -40,6 +40,14 @@ class DaemonMetrics:
         self.poll_age = Gauge(
             "strata_ec2_poll_age_seconds", "Time since a region was last polled completely", ["region"], registry=r
         )
+        self.events_queue_up = Gauge(
+            "strata_events_queue_up", "1 while the region's queue of events can be read", ["region"], registry=r
+        )
+        self.events_queue_messages = Counter(
+            "strata_events_queue_messages",
+            "Messages of the region's queue, by kind; foreign and malformed ones are dropped",
+            ["region", "kind"], registry=r,
+        )  # fmt: skip
         self.witness_failures = Counter(
             "strata_witness_failures", "Times that the store's revision could not be noted outside of it", registry=r
         )

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 class ControllerSettings:
     """How the controller behaves. The defaults are for production; tests and `strata up` shorten some.
 
-    `endpoints` names EC2 endpoints other than AWS that a Stack's `spec.endpoint` may choose.
+    `endpoints` names EC2 endpoints other than AWS that a Stack's `spec.endpoint` may choose. `events_queues` are the
+    URLs of the SQS queues that EventBridge's events of a region, at an endpoint (None: AWS), come through.
     """
 
     endpoints: Mapping[str, str] = field(default_factory=dict)
+    events_queues: Mapping[tuple[str, str | None], str] = field(default_factory=dict)
     lease_ttl_s: float = 15.0
     act_margin_s: float = 4.0  # a cloud mutation needs this much of the lease left
     workers: int = 64  # passes wait for coalesced calls: enough of them fill one
@@ -32,4 +34,5 @@ class ControllerSettings:
     refusal_memory_s: float = 300.0  # how long a (type, zone) that had no capacity is not asked again
     backoff_base_s: float = 5.0
     backoff_cap_s: float = 600.0
+    fallback_retry_s: float = 3600.0  # so long after the last one, a slot without spot capacity tries again
     stable_after_s: float = 600.0  # online this long forgets earlier failures

@@ -11,6 +11,7 @@ import msgspec
 from tests.kit.virtual_time import VirtualClock
 
 from strata.clock import Clock
+from strata.cloud.event_queue import EventQueue
 from strata.cloud.port import Cloud, CloudWatch
 from strata.errors import CloudError, CloudErrorKind, SignalError
 from strata.metrics import DaemonMetrics
@@ -33,6 +34,7 @@ from strata.store.port import Delete, KeyValue, ModRevisionIs, Put, Store
 from strata_sim.controls import Controls
 from strata_sim.inprocess import SimulatedCloud
 from strata_sim.inprocess_cloudwatch import SimulatedCloudWatch
+from strata_sim.inprocess_queue import SimulatedQueue
 from strata_sim.witness import live
 from strata_sim.world import World
 
@@ -166,6 +168,8 @@ class Fleet:
     wrap_cloudwatch: Callable[[str, CloudWatch], CloudWatch] = lambda _name, watch: watch
     wrap_prometheus: Callable[[str, Prometheus], Prometheus] = lambda _name, source: source
     prometheus: dict[str, Prometheus] = field(default_factory=dict)  # by the name in the settings
+    with_queue: bool = False  # of EventBridge's events
+    wrap_queue: Callable[[str, SimulatedQueue], EventQueue] = lambda _name, queue: queue
     daemons: dict[str, Daemon] = field(default_factory=dict)
     rng: random.Random = field(init=False)
     world: World = field(init=False)
@@ -197,6 +201,7 @@ class Fleet:
             address=f"http://{name}.example:7443",
             store=store,
             clouds=lambda region, endpoint: self._cloud(name, region, endpoint),
+            queues=lambda region, _endpoint: self._queue(name, region),
             sources=SignalSources(
                 cloudwatch=lambda region, _endpoint: self.wrap_cloudwatch(
                     name, SimulatedCloudWatch(self.world, region, caller=name)
@@ -212,6 +217,9 @@ class Fleet:
         task = asyncio.get_running_loop().create_task(controller.run(), name=f"daemon {name}")
         daemon = self.daemons[name] = Daemon(name, controller, task, metrics, clock)
         return daemon
+
+    def _queue(self, name: str, region: str) -> EventQueue | None:
+        return self.wrap_queue(name, SimulatedQueue(self.world, region, caller=name)) if self.with_queue else None
 
     def _cloud(self, name: str, region: str, endpoint: str | None) -> Cloud:
         """As the daemon's factory: an endpoint that the settings do not name is refused."""

@@ -35,6 +35,7 @@ from strata.store.port import (
 from strata_sim.actions import Action
 from strata_sim.inprocess import SimulatedCloud
 from strata_sim.inprocess_cloudwatch import SimulatedCloudWatch
+from strata_sim.inprocess_queue import SimulatedQueue
 from strata_sim.shapes import Params
 from strata_sim.world import World
 
@@ -258,6 +259,20 @@ class ProcessPrometheus:
         return await self._source.query_range(query, start_at=start_at, end_at=end_at, step_s=step_s)
 
 
+class ProcessQueue(SimulatedQueue):
+    """The queue of events as one process reads it."""
+
+    def __init__(self, world: World, region: str, process: Process) -> None:
+        super().__init__(world, region, caller=process.name)
+        self._process = process
+
+    async def _call(self, action: Action[R], params: Params) -> R:
+        await self._process.passing(f"before {action.name}")
+        answer = await super()._call(action, params)
+        await self._process.passing(f"after {action.name}")
+        return answer
+
+
 class Processes:
     """The daemons of one fleet. Make it inside a virtual-time loop."""
 
@@ -267,6 +282,7 @@ class Processes:
         self.fleet = Fleet(
             wrap_store=self._store,
             wrap_cloud=self._cloud,
+            wrap_queue=lambda name, _queue: ProcessQueue(self.fleet.world, REGION, self.running[name]),
             wrap_cloudwatch=self._cloudwatch,
             wrap_prometheus=lambda name, source: ProcessPrometheus(source, self.running[name]),
             **fleet_options,

@@ -1,13 +1,16 @@
 """CloudFactory: one Cloud and one CloudWatch for each region and endpoint of the process, over one boto3 session."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from strata.clock import Clock
 from strata.cloud.calls import Fence, no_fence
 from strata.cloud.cloudwatch import BotoCloudWatch
 from strata.cloud.ec2 import Ec2Cloud
+from strata.cloud.event_queue import EventQueue
 from strata.cloud.lazy_sdk import LazySdk
 from strata.cloud.port import Cloud, CloudWatch
+from strata.cloud.sqs import SqsQueue
 from strata.errors import CloudError, CloudErrorKind
 from strata.metrics import DaemonMetrics
 
@@ -23,15 +26,17 @@ class CloudFactory:
         fence: Fence = no_fence,
         *,
         rate: float = 1.0,
+        queues: Mapping[tuple[str, str | None], str] = MappingProxyType({}),
     ) -> None:
         """`endpoints` maps the names that a Stack may choose to URLs. `fence` is called right before each mutating
         call is sent, and raises NotLeader if this process may not act. `rate` times EC2's published limits is what
-        the account has."""
+        the account has. `queues` are the URLs of the regions' queues of events."""
         self._endpoints = dict(endpoints)
         self._clock = clock
         self._metrics = metrics
         self._fence = fence
         self._rate = rate
+        self._queues = dict(queues)
         self._sdk = LazySdk()
         self._clouds: dict[tuple[str, str | None], Ec2Cloud] = {}
         self._watches: dict[tuple[str, str | None], BotoCloudWatch] = {}
@@ -52,6 +57,11 @@ class CloudFactory:
         if key not in self._watches:
             self._watches[key] = BotoCloudWatch(region, url, self._clock, self._metrics, sdk=self._sdk)
         return self._watches[key]
+
+    def queue(self, region: str, endpoint: str | None) -> EventQueue | None:
+        """The queue of the events of a region at a named endpoint, for one reader; None: the settings name none."""
+        url = self._queues.get((region, endpoint))
+        return None if url is None else SqsQueue(region, url, self._clock, sdk=self._sdk)
 
     async def close(self) -> None:
         """Wait for the calls that run, then close all connections."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from strata.resources.machine import CheckState, Machine
 from strata.resources.signal import AlarmState, Point
@@ -31,6 +31,18 @@ class Unknown:
     message: str = ""
 
 
+NoticeKind = Literal["interruption", "rebalance"]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """EC2 takes this spot machine back within two minutes, or recommends to replace it for it may. `since` is when this
+    daemon learnt of it."""
+
+    kind: NoticeKind
+    since: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Observed:
     """A machine and its status checks. `checks` None: not read since this daemon leads.
@@ -43,6 +55,7 @@ class Observed:
     starting_since: datetime
     checks: CheckState | None = None
     impaired_since: datetime | None = None
+    notice: Notice | None = None
 
 
 MachineFact = Known[Observed] | Absent | Unknown

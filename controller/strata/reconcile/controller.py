@@ -12,6 +12,7 @@ from collections.abc import Callable
 import structlog
 
 from strata.clock import Clock
+from strata.cloud.event_queue import EventQueue
 from strata.cloud.port import Cloud
 from strata.engine.informer import Informer, InformerTiming
 from strata.engine.leadership import Election, Leadership
@@ -31,6 +32,7 @@ from strata.store.repository import Repository
 log = structlog.get_logger(__name__)
 
 CloudSource = Callable[[str, str | None], Cloud]  # (region, endpoint's name) -> Cloud; raises CloudError
+QueueSource = Callable[[str, str | None], EventQueue | None]  # None: no queue of events there
 
 
 class Controller:
@@ -43,6 +45,7 @@ class Controller:
         address: str,
         store: Store,
         clouds: CloudSource,
+        queues: QueueSource,
         sources: SignalSources,
         clock: Clock,
         rng: random.Random,
@@ -52,6 +55,7 @@ class Controller:
     ) -> None:
         self._store = store
         self._clouds = clouds
+        self._queues = queues
         self._sources = sources
         self._clock = clock
         self._rng = rng
@@ -99,6 +103,7 @@ class Controller:
             repository=repository,
             keeper=keeper,
             clouds=self._clouds,
+            queues=self._queues,
             sources=self._sources,
             informer=self.informer,
             objects=self.objects,

@@ -20,6 +20,7 @@ from strata.errors import CloudError, CloudErrorKind
 from strata.metrics import DaemonMetrics
 from strata.planner.facts import Absent, Known, MachineFact, Observed, Unknown
 from strata.planner.launch import Sweeps
+from strata.reconcile.notices import Notices
 from strata.resources import reasons, tags
 from strata.resources.machine import LIVE_STATES, CheckState, Machine, MachineHealth, MachineState
 from strata.settings import ControllerSettings
@@ -99,6 +100,7 @@ class RegionObserver:
         self._metrics = metrics
         self._listener = listener
         self._tracks: dict[str, _Track] = {}
+        self._notices = Notices(cloud, self._cluster, clock, region=region)
         self._sweeps: deque[tuple[datetime, float]] = deque(maxlen=16)  # when each began, by both clocks
         self._sweep_due_s = 0.0
         self._complete_s: float | None = None
@@ -169,6 +171,27 @@ class RegionObserver:
         """Take in machines from another complete answer, such as RunInstances'."""
         self._listener.changed(self._merge(machines))
 
+    async def look_at(self, instance_ids: Iterable[str]) -> None:
+        """Read these machines now, between two polls. Raises CloudError: a poll will see the same, later."""
+        self.learn(await self._read_by_id(list(instance_ids)))
+
+    async def look_for_notices(self) -> None:
+        """Ask now which machines EC2 takes back."""
+        await self._read_notices()
+        self._tell_news()
+
+    def recommend(self, instance_id: str) -> None:
+        """EC2 recommended to replace this machine."""
+        track = self._tracks.get(instance_id)
+        if track is not None and track.machine is not None and self._notices.recommend(track.machine):
+            self._listener.changed({instance_id})
+
+    def knows(self, instance_id: str, state: str = "") -> bool:
+        """Whether the machine is ours and, if a state is named, was seen in it, or gone."""
+        track = self._tracks.get(instance_id)
+        machine = track.machine if track is not None else None
+        return machine is not None and (not state or machine.state in {state, "terminated"})
+
     def request_sweep(self, *, in_s: float = 0.0) -> None:
         """Sweep soon; the earliest wish wins."""
         self._sweep_due_s = min(self._sweep_due_s, self._clock.monotonic_s() + in_s)
@@ -201,6 +224,7 @@ class RegionObserver:
         unsettled = await self._read_by_id(open_ids)
         self._news |= self._merge(unsettled)
         await self._read_checks(open_ids)
+        await self._read_notices()
         self._completed()
 
     async def sweep(self) -> None:
@@ -213,6 +237,7 @@ class RegionObserver:
         missing = await self._note_missing({machine.instance_id for machine in machines}, began_s, is_proof=is_proof)
         self._news |= missing
         await self._read_checks(self._open_ids())
+        await self._read_notices()
         if is_proof:
             self._sweeps.append((began_at, began_s))
         again_s = self._settings.absence_gap_s if self._any_missing() else self._settings.sweep_interval_s
@@ -254,6 +279,9 @@ class RegionObserver:
             wanted = ("instance-id", tuple(ids[start : start + MAX_FILTER_VALUES]))
             machines += await self._cloud.describe_instances([self._cluster, wanted])
         return machines
+
+    async def _read_notices(self) -> None:
+        self._news |= await self._notices.read(track.machine for track in self._tracks.values())
 
     async def _read_checks(self, open_ids: Sequence[str]) -> None:
         """Status checks: of what runs and is not settled by id, of all others by asking what is impaired."""
@@ -359,7 +387,9 @@ class RegionObserver:
     def _observed(self, track: _Track, machine: Machine, now_s: float) -> Observed:
         now = self._clock.now()
         impaired = None if track.impaired_s is None else now - timedelta(seconds=now_s - track.impaired_s)
-        return Observed(machine, now - timedelta(seconds=now_s - track.started_s), track.checks, impaired)
+        starting = now - timedelta(seconds=now_s - track.started_s)
+        notice = self._notices.of(machine.instance_id, now)
+        return Observed(machine, starting, track.checks, impaired, notice)
 
     def _completed(self) -> None:
         was_known = isinstance(self.poll_state(), Known)

@@ -9,6 +9,7 @@ from strata.errors import CloudError
 from strata.planner.facts import MachineFact, Unknown
 from strata.planner.instance import assigned
 from strata.reconcile.cloud_signals import CloudSignals
+from strata.reconcile.event_reader import EventReader
 from strata.reconcile.images import Images
 from strata.reconcile.launcher import Launcher
 from strata.reconcile.mutations import Mutations
@@ -37,6 +38,7 @@ class Region:
     images: Images
     subnets: Subnets
     signals: CloudSignals
+    reader: EventReader | None
 
 
 def where(stack: Stack) -> Where:
@@ -78,6 +80,8 @@ class Regions:
         self._supervisor.add(f"launcher {name}", region.launcher.run)
         self._supervisor.add(f"reaper {name}", region.reaper.run)
         self._supervisor.add(f"signals {name}", region.signals.run)
+        if region.reader is not None:
+            self._supervisor.add(f"events {name}", region.reader.run)
         return region
 
     def of(self, stack: Stored[Stack] | None, launch: Stored[Launch] | None = None) -> Region | Unknown:

@@ -9,6 +9,7 @@ import structlog
 
 from strata.clock import Clock
 from strata.cloud.bound import BoundCloud
+from strata.cloud.event_queue import EventQueue
 from strata.cloud.port import Cloud
 from strata.engine.clock_watch import ClockWatch
 from strata.engine.informer import Informer
@@ -24,6 +25,7 @@ from strata.planner.policy import Policy
 from strata.reconcile.accounting import has_machines
 from strata.reconcile.adoption import Adoption
 from strata.reconcile.cloud_signals import CloudSignals
+from strata.reconcile.event_reader import EventReader
 from strata.reconcile.events import EventRecorder
 from strata.reconcile.gate import Gate
 from strata.reconcile.identity import IdentityKeeper
@@ -73,6 +75,7 @@ class Reign:
         repository: Repository,
         keeper: IdentityKeeper,
         clouds: Callable[[str, str | None], Cloud],
+        queues: Callable[[str, str | None], EventQueue | None],
         sources: SignalSources,
         informer: Informer[Record],
         objects: Objects,
@@ -86,6 +89,7 @@ class Reign:
         self._repository = repository
         self._keeper = keeper
         self._clouds = clouds
+        self._queues = queues
         self._sources = sources
         self._informer = informer
         self._regressed = informer.regressed  # the store going back since then is news
@@ -272,7 +276,14 @@ class Reign:
                 clock=self._clock,
                 rng=self._rng,
             ),
+            reader=self._make_reader(place, observer),
         )
+
+    def _make_reader(self, place: Where, observer: RegionObserver) -> EventReader | None:
+        queue, name = self._queues(*place), name_of(place)
+        if queue is None:
+            return None
+        return EventReader(queue, observer, region=place[0], name=name, clock=self._clock, metrics=self._metrics)
 
     def _make_reaper(self, place: Where, observer: RegionObserver, mutations: Mutations) -> Reaper:
         records = OrphanRecords(self._store, self._repository, place)
@@ -379,6 +390,7 @@ def policy_of(settings: ControllerSettings, cluster_id: str) -> Policy:
         backoff_base_s=settings.backoff_base_s,
         backoff_cap_s=settings.backoff_cap_s,
         stable_after_s=settings.stable_after_s,
+        fallback_retry_s=settings.fallback_retry_s,
         launch_unanswered_s=settings.launch_unanswered_s,
         launch_sweep_after_s=settings.launch_sweep_after_s,
         launch_expiry_s=settings.launch_expiry_s,
