@@ -173,6 +173,8 @@ class Reign:
         if fault is not None:
             self._events.record(key, "", Note(reasons.UNREADABLE, fault, warning=True))
             return None
+        if self._repository.wrote_after(key.store_key, self._objects.mod_revision_at(key.store_key)):
+            return None  # what we wrote is on its way, and queues the key when it comes
         try:
             return await self._pass(key)
         except (StoreError, CloudError, NotLeader):

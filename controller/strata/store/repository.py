@@ -48,6 +48,7 @@ class Repository:
     def __init__(self, store: Store, fence: CreateRevisionIs) -> None:
         self._store = store
         self._fence = fence
+        self._written: dict[str, int] = {}  # key -> the revision of our last write of it, where nobody has seen it yet
 
     async def commit(
         self, writes: Sequence[Write], *, guards: Sequence[Compare] = (), within: Within | None = None
@@ -65,12 +66,29 @@ class Repository:
             ]
             result = await self._store.txn(compares, operations)
             if result.succeeded:
+                self._note(writes, result.revision)
                 return result.revision
             changed = self._changed(compares, result)
             within = _moved(within, changed)
             if within is None:
                 break
         raise Conflict(tuple(changed))
+
+    def wrote_after(self, key: str, revision: int) -> bool:
+        """Whether we wrote this key after `revision`, as which a cache has it: what is decided from the cache would be
+        refused. Once the cache has caught up this is forgotten."""
+        written = self._written.get(key, 0)
+        if written > revision:
+            return True
+        self._written.pop(key, None)
+        return False
+
+    def _note(self, writes: Sequence[Write], revision: int) -> None:
+        for write in writes:
+            if write.value is None:
+                self._written.pop(write.key, None)
+            else:
+                self._written[write.key] = revision
 
     def _changed(self, compares: Sequence[Compare], result: TxnResult) -> dict[str, KeyValue | None]:
         """The keys that are not as they were compared, as they are now."""

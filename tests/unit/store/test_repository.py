@@ -93,3 +93,17 @@ def test_who_does_not_lead_writes_nothing_whatever_the_reports() -> None:
         assert await world.slot() is None
 
     run_virtual(act())
+
+
+def test_a_cache_is_behind_until_it_has_what_we_wrote() -> None:
+    async def act() -> None:
+        world = World()
+        await world.begin()
+        revision = await world.repository.commit([Write(SLOT, b"made", 0)])
+        assert world.repository.wrote_after(SLOT, 0)
+        assert world.repository.wrote_after(SLOT, revision - 1)
+        assert not world.repository.wrote_after(SLOT, revision)
+        await world.repository.commit([Write(SLOT, None, revision)])
+        assert not world.repository.wrote_after(SLOT, 0)
+
+    run_virtual(act())
