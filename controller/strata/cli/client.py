@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
@@ -44,6 +46,7 @@ _PAGE = 500  # objects a page, as kubectl asks
 _PUT_OFF_S = 5.0  # so long a server that says "later" is asked again, then its own words are told
 _LATER_S = 1.0  # where it does not say how much later
 _SHORTEST_S = 0.01
+_SAME_TIME = timedelta(seconds=10)  # a Date has whole seconds, and was on its way
 _CHUNK_BYTES = 65_536
 # Redirects alone: what is tried again, and for how long, is decided here, where the whole call's time is known.
 _REDIRECTS = urllib3.Retry(
@@ -89,6 +92,7 @@ class Client:
         self._clock = clock
         self._pool = _pool(connection)
         self._headers = {"User-Agent": "strata-cli"}
+        self.server_ahead = timedelta(0)  # by the last answer's Date
         # As kubectl: a token is never said over a connection that everybody on the way can read.
         if connection.token and connection.url.startswith("https://"):
             self._headers["Authorization"] = f"Bearer {connection.token}"
@@ -199,7 +203,7 @@ class Client:
         self, call: "_Call", query: Mapping[str, str] | None, timeout: urllib3.Timeout
     ) -> urllib3.BaseHTTPResponse:
         content = {"Content-Type": call.content_type} if call.content_type else {}
-        return self._pool.request(
+        response = self._pool.request(
             call.method,
             self.connection.url + call.path + (f"?{urlencode(query)}" if query else ""),
             body=None if call.body is None else json.dumps(call.body).encode(),
@@ -208,6 +212,8 @@ class Client:
             retries=_REDIRECTS,
             preload_content=False,
         )
+        self.server_ahead = _ahead(response.headers.get("Date", ""), self._clock.now())
+        return response
 
     def _stranger(self, why: str) -> Unreachable:
         return Unreachable(
@@ -292,6 +298,15 @@ def _words(cause: BaseException) -> str:
 def _later_s(text: str | None) -> float:
     """Retry-After in seconds; a date is not waited for."""
     return min(max(float(text), _SHORTEST_S), _PUT_OFF_S) if text and text.isdigit() else _LATER_S
+
+
+def _ahead(date: str, now: datetime) -> timedelta:
+    """How far the clock of whoever said this Date is ahead of ours."""
+    try:
+        ahead = parsedate_to_datetime(date) - now
+    except (ValueError, TypeError):
+        return timedelta(0)  # none, or without a zone
+    return ahead if abs(ahead) > _SAME_TIME else timedelta(0)
 
 
 def _is_shaped(path: str, answer: Json) -> bool:

@@ -43,7 +43,7 @@ class _Rows:
             wide=view.form.name == "wide",
             namespaces=view.everywhere,
             labels=view.show_labels,
-            now=session.clock.now,
+            now=session.now,
         )
         head = [*(["EVENT".ljust(len("MODIFIED"))] if self._events else []), *self._table.head]
         self._writer = TableWriter(head, colour=session.colour, with_head=not view.no_headers)

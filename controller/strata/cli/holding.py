@@ -52,7 +52,7 @@ def of_stack(stack: Json) -> Iterator[str]:
 def held_by_itself(session: Session, document: Json) -> Iterator[str]:
     """Its deletion and its own conditions, but for Launched: see held_slot."""
     if since := document["metadata"].get("deletionTimestamp"):
-        yield f"it is being deleted, for {ages.age(since, session.clock.now())}"
+        yield f"it is being deleted, for {ages.age(since, session.now())}"
     for condition in conditions(document):
         type_, status = condition["type"], condition["status"]
         held = status in ("True" if type_ in _HOLD_IF_TRUE else "False", "Unknown")
@@ -65,7 +65,7 @@ def held_slot(session: Session, instance: Json, places: list[str]) -> Iterator[s
     refused last."""
     status = instance.get("status") or {}
     if heal := status.get("heal"):
-        marked = ages.age(heal["markedAt"], session.clock.now())
+        marked = ages.age(heal["markedAt"], session.now())
         yield f"marked for {heal.get('action', 'replace')} {marked} ago: {heal['reason']}: {heal['message']}"
     launched = find_condition(instance, "Launched")
     if status.get("ec2") or dig(instance, "spec", "power") == "stopped":
@@ -87,7 +87,7 @@ def _no_capacity(launched: Json, places: list[str]) -> str:
 
 
 def _failed(session: Session, failures: Json, launched: Json | None) -> str:
-    last = ages.age(failures["lastAt"], session.clock.now())
+    last = ages.age(failures["lastAt"], session.now())
     times = "once" if failures["count"] == 1 else f"{failures['count']} times"
     due = _NEXT_LAUNCH.search((launched or {}).get("message") or "")
     then = f"; next launch at {due[1]}" if due else ""

@@ -31,7 +31,7 @@ def pairs(found: Iterable[tuple[str, object]]) -> None:
 def moment(session: Session, time: object) -> str | None:
     """`2026-11-23T18:53:00Z (5m12s ago)`."""
     whole = _FRACTION.sub("", str(time))
-    return f"{whole} ({ages.age(time, session.clock.now())} ago)" if time else None
+    return f"{whole} ({ages.age(time, session.now())} ago)" if time else None
 
 
 def table(session: Session, title: str, head: tuple[str, ...], rows: Iterable[list[str]]) -> None:
@@ -42,7 +42,7 @@ def table(session: Session, title: str, head: tuple[str, ...], rows: Iterable[li
 
 
 def show_conditions(session: Session, document: Json) -> None:
-    now = session.clock.now()
+    now = session.now()
     rows = [
         [
             str(one.get("type")),
@@ -58,7 +58,7 @@ def show_conditions(session: Session, document: Json) -> None:
 
 def show_events(session: Session, document: Json) -> None:
     found = happenings.of_object(session.client, document)
-    now = session.clock.now()
+    now = session.now()
     table(session, "Events", happenings.SHORT_HEAD, (happenings.short_row(event, now) for event in found))
 
 
@@ -71,7 +71,7 @@ def members_of(session: Session, layer: Json) -> list[Json]:
 
 def show_members(session: Session, members: list[Json]) -> None:
     head = ("NAME", "PHASE", "EC2 ID", "TYPE", "ZONE", "IP", "AGE")
-    now = session.clock.now()
+    now = session.now()
     table(
         session,
         "Members",

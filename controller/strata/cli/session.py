@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,10 @@ class Session:
         from strata.cli.client import Client  # noqa: PLC0415 - see TYPE_CHECKING above
 
         return Client(self.connection, timeout_s=self._answer_s(), clock=self.clock)
+
+    def now(self) -> datetime:
+        """The time by the server's clock, once it has answered: the times in what it tells are its own."""
+        return self.clock.now() + self.client.server_ahead
 
     @cached_property
     def catalog(self) -> "Catalog":

@@ -45,7 +45,7 @@ for _command in (alarm, clock, load):
     help="How long to wait until it is ready.",
 )
 def up(data_dir: Path | None, port_base: int, timeout: float, *, detach: bool, as_json: bool, examples: bool) -> int:
-    """Start etcd, a simulated EC2 and the daemon on this machine, apply two example stacks, and show their
+    """Start etcd, a simulated EC2 and the daemon on this machine, apply the example stacks, and show their
     layers coming online. Ctrl-C stops all of it and leaves nothing behind.
 
     One world per user at a time; while it runs, ~/.config/strata/kubeconfig points at it, unless you have a file of

@@ -1,11 +1,13 @@
-"""Where the examples are: in the wheel, or beside the sources in a checkout."""
+"""Where the examples are: in the wheel, or beside the sources in a checkout; and the load that lets them move."""
 
 from pathlib import Path
 
 import strata
 from strata.cli.failures import CliFailure
+from strata.local.simulator import Simulator
 
 _PACKAGE = Path(strata.__file__).parent
+_WAVE = {"mean": 250, "amplitude": 250, "period_s": 20 * 60}  # from none to five machines' work and back
 
 
 def examples_folder() -> Path:
@@ -14,3 +16,8 @@ def examples_folder() -> Path:
         if folder.is_dir():
             return folder
     raise CliFailure("this installation of Strata has no examples; start it with --no-examples")
+
+
+def start_load(simulator: Simulator) -> None:
+    """Let work come to the example whose workers follow their queue."""
+    simulator.control("load", {"stack": "queue-workers", "layer": "workers", "load": _WAVE})

@@ -38,6 +38,11 @@ class Folders:
         return self.root / "logs"
 
     @property
+    def clock(self) -> Path:
+        """How far ahead wall time is; stays with the data, as what was written since lies in the future otherwise."""
+        return self.root / "clock"
+
+    @property
     def kubeconfig(self) -> Path:
         return self.root / "kubeconfig"
 
@@ -81,7 +86,10 @@ def etcd(binary: EtcdBinary, ports: Ports, folders: Folders) -> Program:
 def simulator(ports: Ports, folders: Folders) -> Program:
     return Program(
         name="the simulator",
-        command=(sys.executable, "-P", "-m", "strata_sim", "--listen", f"{HOST}:{ports.simulator}"),
+        command=(
+            *(sys.executable, "-P", "-m", "strata_sim", "--listen", f"{HOST}:{ports.simulator}"),
+            f"--clock-file={folders.clock}",
+        ),
         log=folders.logs / "simulator.log",
         ready_url=f"{url(ports.simulator)}/_sim/health",
         environment=_own_environment(),
@@ -97,6 +105,9 @@ def daemon(ports: Ports, folders: Folders) -> Program:
         "log-format": "json",
         "poll-interval": "1",
         "many-absent-after": "600",  # a simulator that is started anew shows none of its former machines
+        "prometheus": f"sim={url(ports.simulator)}",
+        "signals-interval": "10",
+        "clock-file": str(folders.clock),
     }
     return Program(
         name="the daemon",

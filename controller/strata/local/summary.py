@@ -1,4 +1,4 @@
-"""What a newcomer reads once a world is up: where things are, and five things to try as commands to copy."""
+"""What a newcomer reads once a world is up: where things are, and seven things to try as commands to copy."""
 
 import os
 import shlex
@@ -18,7 +18,7 @@ def summary(world: WorldRecord, *, examples: Path | None, detached: bool, enviro
     lines = ["", "Strata is up.", "", *(f"  {name:<11} {text}" for name, text in _places(world))]
     if examples is not None:
         where = "" if detached else ", in another terminal"
-        lines += ["", f"Five things to try{where}:", *_things_to_try(strata, examples)]
+        lines += ["", f"Seven things to try{where}:", *_things_to_try(strata, examples)]
     ending = f"`{strata} down` ends it" if detached else "Ctrl-C stops all of it"
     left = "and leaves nothing behind" if world.temporary else f"and keeps the data in {world.data_dir}"
     return "\n".join([*lines, "", f"{ending} {left}.", ""])
@@ -61,6 +61,16 @@ def _things_to_try(strata: str, examples: Path) -> list[str]:
         ("Edit a file and apply it", f"sed 's/always: 2/always: 4/' {file} | {strata} apply -f -"),
         ("Scale a layer", f"{strata} scale layer/workers -n todo-production --always 5"),
         ("Ask why a layer has as many machines as it has", f"{strata} why layer/workers -n todo-production"),
+        (
+            "Let more work come, and watch the workers follow their queue",
+            f"{strata} sim load layer/workers -n queue-workers --total 700",
+            f"{strata} get layers -n queue-workers -w",
+        ),
+        (
+            "Set the clock forward, over the next office hours",
+            f"{strata} sim clock +12h",
+            f"{strata} why layer/web -n office-hours",
+        ),
         ("Delete a layer, and see its machines end", f"{strata} delete layer web -n todo-staging"),
     ]
     lines = []

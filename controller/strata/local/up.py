@@ -17,11 +17,12 @@ from strata.cli.client import Client
 from strata.cli.failures import CliFailure, TimedOut
 from strata.cli.kubeconfig import Connection
 from strata.clock import Clock
-from strata.local.examples import examples_folder
+from strata.local.examples import examples_folder, start_load
 from strata.local.layers import has_stacks, read_layers
 from strata.local.messages import Ready, Starting, Warned
 from strata.local.options import WorldOptions
 from strata.local.progress import Progress, progress_on
+from strata.local.simulator import Simulator
 from strata.local.state import WorldRecord
 from strata.local.summary import summary
 from strata.local.supervisor import Supervisor, WorldEnded, supervised
@@ -84,6 +85,8 @@ def _bring_up(
             if examples is not None and (options.detach or options.json):
                 raise
             progress.warn(str(late))
+        if examples is not None:
+            start_load(Simulator(ready.world.simulator))
     return ready.world, examples
 
 

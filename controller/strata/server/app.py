@@ -20,6 +20,7 @@ from strata.server.answers import refusal_answer
 from strata.server.cluster import Cluster
 from strata.server.context import Context, HealthCheck
 from strata.server.crds import CRDS, Crds
+from strata.server.dating import DateHeader
 from strata.server.discovery import discovery_routes
 from strata.server.editing import Editor
 from strata.server.events import CORE_EVENTS, GROUP_EVENTS
@@ -30,6 +31,7 @@ from strata.server.health import Health
 from strata.server.hub import Hub
 from strata.server.namespaces import NAMESPACES
 from strata.server.orphans import Orphans
+from strata.server.planning import Planning
 from strata.server.reading import Reader
 from strata.server.resource import Resource, custom_resources
 from strata.store.port import Store
@@ -74,7 +76,7 @@ def create_app(
 
     app = Starlette(
         routes=list(_routes(context)),
-        middleware=[Middleware(FaultBarrier), Middleware(LoopbackGuard)],
+        middleware=[Middleware(DateHeader, clock=clock), Middleware(FaultBarrier), Middleware(LoopbackGuard)],
         exception_handlers={
             Refusal: _refused,
             StoreError: _store_failed,
@@ -97,6 +99,7 @@ def _routes(context: Context) -> Iterator[Route]:
     yield Route("/strata/v1/cluster", Cluster(context).read, methods=["GET"])
     yield Route("/strata/v1/orphans", orphans.list, methods=["GET"])
     yield Route("/strata/v1/orphans/{name}", orphans.decide, methods=["POST"])
+    yield Route("/strata/v1/plan", Planning(context).plan, methods=["POST"])
     yield Route("/livez", health.livez, methods=["GET"])
     yield Route("/healthz", health.livez, methods=["GET"])
     yield Route("/readyz", health.readyz, methods=["GET"])

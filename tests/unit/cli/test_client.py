@@ -1,6 +1,8 @@
 """The HTTP client: what it sends, what it makes of answers, and what it says when there is none."""
 
 import ssl
+from datetime import timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from tests.unit.cli.scripted import Answer, playing
 from strata.cli.client import Client
 from strata.cli.failures import ApiFailure, CliFailure, LostAnswer, Silent, Unreachable
 from strata.cli.kubeconfig import Connection
+from strata.cli.session import Session
 from strata.clock import SystemClock
 from strata.errors import Cause
 
@@ -202,3 +205,20 @@ def test_another_name_of_the_server_may_be_given(certificates: Certificates) -> 
 def test_a_certificate_that_is_none_is_an_error_that_says_so() -> None:
     with pytest.raises(CliFailure, match="certificate or key cannot be used"):
         _client("https://127.0.0.1:1", certificate=b"nonsense").get("/x")
+
+
+@pytest.mark.parametrize(("ahead_s", "told_s"), [(0, 0), (3, 0), (10_800, 10_800), (-90, -90)])
+def test_the_time_is_the_servers_once_it_has_answered(ahead_s: int, told_s: int) -> None:
+    date = format_datetime(_CLOCK.now() + timedelta(seconds=ahead_s), usegmt=True)
+    with playing(Answer({"items": []}, headers={"Date": date})) as script:
+        session = Session(options={"server": script.url})
+        session.client.get("/version")
+    assert abs((session.now() - _CLOCK.now()).total_seconds() - told_s) < 2
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Mon, 01 Jan 2029 00:00:00 -0000"])
+def test_a_server_that_does_not_say_its_time_has_ours(date: str) -> None:
+    with playing(Answer({"items": []}, headers={"Date": date})) as script:
+        session = Session(options={"server": script.url})
+        session.client.get("/version")
+    assert session.client.server_ahead == timedelta(0)

@@ -62,10 +62,10 @@ def actions(statement: dict[str, Any]) -> set[str]:
 
 
 def calls_of_the_adapter() -> Iterator[str]:
-    """Every boto3 method of EC2 and SSM that the sources of strata.cloud name, as an IAM action."""
+    """Every boto3 method of EC2, SSM and CloudWatch that the sources of strata.cloud name, as an IAM action."""
     import boto3  # noqa: PLC0415 - slow, and for this one test
 
-    for service in ("ec2", "ssm"):
+    for service in ("ec2", "ssm", "cloudwatch"):
         client = boto3.client(service, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")  # noqa: S106 - none
         named = client.meta.method_to_api_mapping
         for file in (ROOT / "controller" / "strata" / "cloud").rglob("*.py"):
@@ -81,7 +81,7 @@ def test_the_policy_allows_exactly_what_the_cloud_adapter_calls() -> None:
 def test_the_policy_changes_no_machine_without_the_clusters_tag() -> None:
     harmless = {"RunInstances", "PassRole", "GetParameters"}
     for statement in statements():
-        if any(not action.split(":")[1].startswith("Describe") for action in actions(statement)):
+        if any(not action.split(":")[1].startswith(("Describe", "GetMetricData")) for action in actions(statement)):
             conditions = json.dumps(statement.get("Condition", {}))
             names = {action.split(":")[1] for action in actions(statement)}
             assert names <= harmless or "/strata.dev/cluster" in conditions, statement["Sid"]

@@ -32,11 +32,11 @@ def test_every_address_is_there() -> None:
         assert place in text
 
 
-def test_there_are_five_things_to_try_each_with_a_command_to_copy() -> None:
+def test_there_are_seven_things_to_try_each_with_a_command_to_copy() -> None:
     text = summary(world(), examples=Path("/examples"), detached=False, environment={})
-    for verb in ("sim terminate", "scale", "apply -f -", "why", "delete"):
+    for verb in ("sim terminate", "scale", "apply -f -", "why", "sim load", "sim clock", "delete"):
         assert any(line.startswith("       ") and f"strata {verb}" in line for line in text.splitlines())
-    assert all(f"\n  {number}. " in text for number in range(1, 6))
+    assert all(f"\n  {number}. " in text for number in range(1, 8))
 
 
 def test_without_examples_there_is_nothing_to_try() -> None:

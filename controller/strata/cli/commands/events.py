@@ -90,7 +90,7 @@ class _Printer:
 
     def _row(self, event: Json) -> list[str]:
         before = [event["metadata"].get("namespace", "")] if self._everywhere else []
-        seen = happenings.when(event, self._session.clock.now())
+        seen = happenings.when(event, self._session.now())
         return [
             *before,
             seen,

@@ -89,7 +89,7 @@ def _print_table(session: Session, target: Target, view: View, tables: list[Json
         namespaces=view.everywhere and target.resource.namespaced,
         labels=view.show_labels,
         prefix=f"{target.resource.singular}/" if prefixed else "",
-        now=session.clock.now,
+        now=session.now,
     )
     found = rows(tables)
     if view.sort_by:
