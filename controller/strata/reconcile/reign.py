@@ -20,7 +20,7 @@ from strata.engine.runner import Runner
 from strata.engine.supervisor import Supervisor
 from strata.errors import CloudError, CloudErrorKind, NotLeader, StoreError
 from strata.metrics import DaemonMetrics
-from strata.planner.facts import Note
+from strata.planner.facts import Note, Unknown
 from strata.planner.policy import Policy
 from strata.reconcile.accounting import has_machines
 from strata.reconcile.adoption import Adoption
@@ -38,7 +38,7 @@ from strata.reconcile.launcher import Launcher
 from strata.reconcile.layer_metrics import LayerCollector, LayerTally
 from strata.reconcile.layer_pass import LayerPass
 from strata.reconcile.mutations import Mutations
-from strata.reconcile.objects import Objects
+from strata.reconcile.objects import Objects, Stored
 from strata.reconcile.observer import RegionObserver
 from strata.reconcile.orphan_decisions import Decisions
 from strata.reconcile.orphan_records import OrphanRecords, read_all
@@ -54,6 +54,7 @@ from strata.reconcile.subnets import Subnets
 from strata.resources import kinds, reasons
 from strata.resources.kinds import ObjectKey
 from strata.resources.meta import Record
+from strata.resources.stack import Stack
 from strata.settings import ControllerSettings
 from strata.store.port import Store
 from strata.store.repository import Repository
@@ -117,7 +118,7 @@ class Reign:
         self._signals = Signals(
             sources,
             objects,
-            self.regions,
+            self._cloud_signals,
             queue=self._queue.add,
             every_s=settings.signals_interval_s,
             clock=clock,
@@ -322,6 +323,10 @@ class Reign:
             return await self._keeper.expect_account(name_of(place), account, has_machines=bound)
         except StoreError as error:
             raise CloudError(CloudErrorKind.UNREACHABLE, "StoreFailed", str(error), action="account") from error
+
+    def _cloud_signals(self, stack: Stored[Stack]) -> CloudSignals | Unknown:
+        region = self.regions.of(stack)
+        return region if isinstance(region, Unknown) else region.signals
 
     def _make_launcher(
         self,

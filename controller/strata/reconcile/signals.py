@@ -13,9 +13,9 @@ from strata.cloud.port import CloudWatch
 from strata.planner.facts import SignalFact, Unknown
 from strata.planner.load import signals_of
 from strata.planner.wanted import load_would_change, wanted
+from strata.reconcile.cloud_signals import CloudSignals
 from strata.reconcile.objects import Objects, Stored
 from strata.reconcile.prometheus_signals import PrometheusSignals
-from strata.reconcile.regions import Region, Regions
 from strata.resources.kinds import LAYER, ObjectKey
 from strata.resources.layer import Layer
 from strata.resources.load import Signal
@@ -33,13 +33,14 @@ class SignalSources:
 
 
 class Signals:
-    """One a leadership; what it knows is read by the Layer pass and by the metrics. `queue` asks for a pass."""
+    """One a leadership; what it knows is read by the Layer pass and by the metrics. `cloud` has what is read for a
+    stack's region, or why that is not known; `queue` asks for a pass."""
 
     def __init__(
         self,
         sources: SignalSources,
         objects: Objects,
-        regions: Regions,
+        cloud: Callable[[Stored[Stack]], CloudSignals | Unknown],
         *,
         queue: Callable[[ObjectKey], None],
         every_s: float,
@@ -47,7 +48,7 @@ class Signals:
         rng: random.Random,
     ) -> None:
         self._objects = objects
-        self._regions = regions
+        self._cloud = cloud
         self._queue = queue
         self._clock = clock
         self.prometheus = PrometheusSignals(
@@ -59,9 +60,9 @@ class Signals:
         load, stack = layer.spec.capacity.load, self._objects.stack(layer.metadata.namespace)
         if load is None or stack is None:
             return {}
-        region = self._regions.of(stack)
+        cloud = self._cloud(stack)
         by_name = {signal.name: signal for signal in load.signals}
-        return {name: self._fact(by_name.get(name), layer, stack.object, region) for name in signals_of(load)}
+        return {name: self._fact(by_name.get(name), layer, stack.object, cloud) for name in signals_of(load)}
 
     def judge(self, layers: Iterable[Stored[Layer]]) -> None:
         """Queue those that the load would change now."""
@@ -76,11 +77,11 @@ class Signals:
             if load_would_change(stored.object, number):
                 self._queue(ObjectKey(LAYER, metadata.name, metadata.namespace))
 
-    def _fact(self, signal: Signal | None, layer: Layer, stack: Stack, region: Region | Unknown) -> SignalFact:
+    def _fact(self, signal: Signal | None, layer: Layer, stack: Stack, cloud: CloudSignals | Unknown) -> SignalFact:
         if signal is not None and signal.prometheus is not None:
             return self.prometheus.fact(signal.prometheus)
-        if isinstance(region, Unknown):
-            return region
+        if isinstance(cloud, Unknown):
+            return cloud
         if signal is not None and signal.cloudwatch_alarm is not None:
-            return region.signals.alarm(signal.cloudwatch_alarm)
-        return region.signals.cpu(layer, stack)
+            return cloud.alarm(signal.cloudwatch_alarm)
+        return cloud.cpu(layer, stack)
