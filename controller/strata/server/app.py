@@ -31,6 +31,7 @@ from strata.server.health import Health
 from strata.server.hub import Hub
 from strata.server.namespaces import NAMESPACES
 from strata.server.orphans import Orphans
+from strata.server.planning import Planning
 from strata.server.reading import Reader
 from strata.server.resource import Resource, custom_resources
 from strata.store.port import Store
@@ -98,6 +99,7 @@ def _routes(context: Context) -> Iterator[Route]:
     yield Route("/strata/v1/cluster", Cluster(context).read, methods=["GET"])
     yield Route("/strata/v1/orphans", orphans.list, methods=["GET"])
     yield Route("/strata/v1/orphans/{name}", orphans.decide, methods=["POST"])
+    yield Route("/strata/v1/plan", Planning(context).plan, methods=["POST"])
     yield Route("/livez", health.livez, methods=["GET"])
     yield Route("/healthz", health.livez, methods=["GET"])
     yield Route("/readyz", health.readyz, methods=["GET"])

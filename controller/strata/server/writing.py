@@ -7,6 +7,7 @@ object as it is then; what it did pin is a 409.
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -62,6 +63,38 @@ class Written:
     gone: bool = False
 
 
+def admit_new(
+    resource: Resource, namespace: str, body: Document, options: WriteOptions, *, now: datetime
+) -> tuple[Document, tuple[str, ...]]:
+    """A new object as it is to be stored, and the warnings. Raises Refusal 400 and 422."""
+    document = drafts.new_object(resource, namespace, body, uid=str(uuid.uuid4()), now=now)
+    definition = _definition(resource)
+    target = resource.target(str(document["metadata"].get("name") or ""))
+    return document, _settle(definition, document, judge_create(definition, document), target, options)
+
+
+def admit_next(
+    resource: Resource,
+    old: Document,
+    wanted: Any,  # noqa: ANN401 - JSON: a patch may make anything
+    options: WriteOptions,
+    *,
+    part: str = "spec",
+) -> tuple[Document, tuple[str, ...]]:
+    """An object's next state as it is to be stored, and the warnings. Raises Refusal 400, 409 and 422."""
+    definition = _definition(resource)
+    target = resource.target(old["metadata"]["name"], old["metadata"].get("uid", ""))
+    if part == "status":
+        new = drafts.next_status(resource, old, wanted)
+        return new, _settle(definition, new, judge_status(definition, new, old), target, options)
+    new = drafts.next_object(resource, old, wanted)
+    verdict = judge_update(definition, new, old)
+    causes = drafts.finalizer_causes(old, new)
+    warnings = _settle(definition, new, verdict, target, options, causes)
+    drafts.count_generation(old, new)
+    return new, warnings
+
+
 class Writer:
     """Writes the objects of the kinds that clients may write."""
 
@@ -71,11 +104,9 @@ class Writer:
 
     async def create(self, resource: Resource, namespace: str, body: Document, options: WriteOptions) -> Written:
         """Store a new object. Raises Refusal 400, 403, 404, 409, 413, 422 and what the store raises."""
-        document = drafts.new_object(resource, namespace, body, uid=str(uuid.uuid4()), now=self._clock.now())
-        definition = _definition(resource)
-        name = document["metadata"].get("name") or ""
-        target = resource.target(str(name))
-        warnings = _settle(definition, document, judge_create(definition, document), target, options)
+        document, warnings = admit_new(resource, namespace, body, options, now=self._clock.now())
+        name = document["metadata"]["name"]
+        target = resource.target(name)
         key, value = resource.key(namespace, name), drafts.stored_bytes(document)
         for _ in range(_ATTEMPTS):
             guards = [await self._guard_stack(namespace, target)] if resource.namespaced else []
@@ -109,7 +140,7 @@ class Writer:
         for _ in range(_ATTEMPTS):
             kv = await self._require(key, target)
             old = resource.render(kv)
-            new, warnings = self._next(resource, old, change(resource.render(kv)), options, part)
+            new, warnings = admit_next(resource, old, change(resource.render(kv)), options, part=part)
             if new == old:
                 return Written(old, warnings)
             gone = bool(new["metadata"].get("deletionTimestamp")) and not new["metadata"].get("finalizers")
@@ -142,26 +173,6 @@ class Writer:
                 return Written(_at_revision(new, outcome.revision) if waits else old, gone=not waits)
             _check_retriable(outcome, target)
         raise conflict(target)
-
-    def _next(
-        self,
-        resource: Resource,
-        old: Document,
-        wanted: Any,  # noqa: ANN401 - JSON: a patch may make anything
-        options: WriteOptions,
-        part: str,
-    ) -> tuple[Document, tuple[str, ...]]:
-        definition = _definition(resource)
-        target = resource.target(old["metadata"]["name"], old["metadata"].get("uid", ""))
-        if part == "status":
-            new = drafts.next_status(resource, old, wanted)
-            return new, _settle(definition, new, judge_status(definition, new, old), target, options)
-        new = drafts.next_object(resource, old, wanted)
-        verdict = judge_update(definition, new, old)
-        causes = drafts.finalizer_causes(old, new)
-        warnings = _settle(definition, new, verdict, target, options, causes)
-        drafts.count_generation(old, new)
-        return new, warnings
 
     async def _require(self, key: str, target: Target) -> KeyValue:
         kv = await self._store.get(key)

@@ -7,9 +7,11 @@ import click
 from strata.cli.applying import Outcome, apply_one, try_out
 from strata.cli.options import Command, pass_session
 from strata.cli.output import Form, FormType, render, shown
+from strata.cli.planning import plan
 from strata.cli.session import Session
 from strata.cli.wishes import Placed, read_wishes
 
+_HOURS = 24  # that a plan looks ahead
 _SAID = {"": "", "client": " (dry run)", "server": " (server dry run)"}
 
 
@@ -18,10 +20,11 @@ _SAID = {"": "", "client": " (dry run)", "server": " (server dry run)"}
 @click.option("-R", "--recursive", is_flag=True, help="Also the directories within a directory.")
 @click.option(
     "--dry-run",
-    type=click.Choice(["none", "client", "server"]),
+    type=click.Choice(["none", "client", "server", "plan"]),
     default="none",
-    metavar="[=client|server]",
-    help="Change nothing. server (what --dry-run alone means) judges all of it; client sends nothing to be judged.",
+    metavar="[=client|server|plan]",
+    help="Change nothing. server (what --dry-run alone means) judges all of it; client sends nothing to be judged; "
+    "plan tells what would become of the machines, as `strata plan` does.",
 )
 @click.option(
     "-o",
@@ -42,7 +45,10 @@ def apply(session: Session, files: tuple[str, ...], *, recursive: bool, dry_run:
     """
     mode = "" if dry_run == "none" else dry_run
     wishes = read_wishes(session, files, recursive=recursive)
-    wishes.each(partial(_apply, session, mode, form, wishes.coming))
+    if mode == "plan":
+        plan(session, wishes, hours=_HOURS, form=form)
+    else:
+        wishes.each(partial(_apply, session, mode, form, wishes.coming))
     if wishes.failed:
         click.get_current_context().exit(1)
 

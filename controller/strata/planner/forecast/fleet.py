@@ -32,6 +32,7 @@ class ModelFleet:
     layer: Layer
     assumptions: Assumptions
     protected: frozenset[str] = frozenset()
+    unreadable: frozenset[str] = frozenset()
     members: dict[str, Instance] = field(default_factory=dict)
     facts: dict[str, MachineFact] = field(default_factory=dict)
     runs: list[MachineRun] = field(default_factory=list)
@@ -57,6 +58,7 @@ class ModelFleet:
             facts=self.facts,
             image=self._image(now),
             protected=self.protected,
+            unreadable=self.unreadable,
         )
 
     def carry_out(self, plan: LayerPlan, now: datetime) -> None:

@@ -1,6 +1,6 @@
 """Steps a modelled fleet through plan_layer, from one moment at which something can change to the next."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -50,7 +50,7 @@ class NoSignals:
 
 @dataclass(slots=True)
 class Forecaster:
-    """One layer's run. Total: ends at `end` whatever the layer's rules are."""
+    """One layer's run. Ends at `end` whatever the layer's rules are."""
 
     fleet: ModelFleet
     feed: Feed
@@ -58,21 +58,27 @@ class Forecaster:
 
     def run(self, start: datetime, end: datetime) -> Timeline:
         """What happens from `start` until just before `end`."""
-        timeline = Timeline(start, end)
-        now, again_at, look = start, None, True
+        timeline = Timeline(start, end, self.fleet.layer.status)
+        for _ in self.walk(timeline):
+            pass
+        return timeline
+
+    def walk(self, timeline: Timeline) -> Iterator[None]:
+        """Fill the timeline; yields after each look of the planner, so that whoever has little time can stop."""
+        now, again_at, look = timeline.start, None, True
+        timeline.runs = self.fleet.runs
         self.feed.advance(now, self.fleet)
         while True:
             if look or self._load_would_change(now):
                 again_at = self._passes(timeline, now)
+                yield
             upcoming = [at for at in (again_at, self.fleet.next_at, self.feed.next_at) if at is not None]
-            following = max(min(upcoming, default=end), now)
-            if following >= end:
-                break
+            following = max(min(upcoming, default=timeline.end), now)
+            if following >= timeline.end:
+                return
             now = following
             look = self.fleet.advance(now) or (again_at is not None and now >= again_at)
             self.feed.advance(now, self.fleet)
-        timeline.runs = self.fleet.runs
-        return timeline
 
     def _load_would_change(self, now: datetime) -> bool:
         """As the daemon does it: a number that changes nothing costs no pass."""
@@ -93,6 +99,8 @@ class Forecaster:
             self.fleet.carry_out(plan, now)
             if not (plan.more or _does_something(plan)):  # what it wrote would have it planned again
                 break
+        if timeline.passes and not timeline.moments:
+            timeline.first = self.fleet.layer.status
         moment = self.fleet.moment(now)
         if not timeline.moments or timeline.moments[-1][1:] != moment[1:]:
             timeline.moments.append(moment)

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from strata.planner.forecast.timeline import Step, Verb
 from strata.planner.layer_plan import LayerPlan, LayerSnapshot
+from strata.planner.outdated import find_outdated
 from strata.resources import explain_sum, reasons
 from strata.resources.instance import Instance, Leave
 
@@ -62,9 +63,8 @@ def _why_less(leave: Leave | None, number: str) -> tuple[str, str]:
 
 
 def _why_gone(snapshot: LayerSnapshot, member: Instance, number: str) -> tuple[str, str]:
+    """One that had nothing to finish goes without an order to leave."""
     if member.spec.power == "stopped":
-        return reasons.TEMPLATE_DRIFT, "a warm slot that scale-out could not use any more"
-    outdated = member.status.leave is None and snapshot.layer.status.rollout is not None
-    if outdated and snapshot.layer.status.desired == len(snapshot.members):
-        return reasons.ROLLING_UPDATE, "outdated, and never online"
-    return _why_less(member.status.leave, number)
+        return reasons.SCALED_IN, "kept warm, and of no use to a scale-out any more"
+    outdated = find_outdated(snapshot).why.get(member.metadata.name) if member.status.leave is None else None
+    return (outdated.reason, outdated.message) if outdated else _why_less(member.status.leave, number)

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
+from strata.resources.layer import LayerStatus
+
 Verb = Literal["make", "start", "take back", "drain", "stop", "end", "replace"]
 
 
@@ -54,10 +56,12 @@ class MachineRun:
 
 @dataclass(slots=True)
 class Timeline:
-    """A layer's future from `start` to `end`, in order of time. `passes` counts the real planner's plans."""
+    """A layer's future from `start` to `end`, in order of time. `first` is its status once all was done that is to be
+    done at once. `passes` counts the real planner's plans."""
 
     start: datetime
     end: datetime
+    first: LayerStatus
     steps: list[Step] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
