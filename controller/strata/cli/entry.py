@@ -25,7 +25,7 @@ COMMANDS = {
     "why": ("strata.cli.commands.why:why", "Tell why a layer, an instance or a stack is as it is."),
     "delete": ("strata.cli.commands.delete:delete", "Delete objects, and wait until they are gone."),
     "diff": ("strata.cli.commands.diff:diff", "Show what apply would change."),
-    "plan": ("strata.cli.commands.plan:plan", "Tell what apply would do to machines, now and over the next day."),
+    "plan": ("strata.cli.commands.plan:plan", "Tell what apply would do to machines, and when."),
     "wait": ("strata.cli.commands.wait:wait", "Wait for a condition, a value, or the end of objects."),
     "scale": ("strata.cli.commands.scale:scale", "Set how many machines a layer has."),
     "edit": ("strata.cli.commands.edit:edit", "Change an object in an editor."),
