@@ -10,7 +10,7 @@ LINTED := . scripts/bootstrap scripts/test-packages
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-fast test-slow check format proto lock image clean env env-dev test-packages
+.PHONY: help up down test test-fast test-slow bench bench-full check format proto lock image clean env env-dev test-packages
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,12 @@ test-fast: env-dev ## Run the tests that take less than ten seconds each
 
 test-slow: env-dev test-packages ## Run the others
 	$(PYTEST) -m slow $(ARGS)
+
+bench: env-dev test-packages ## Measure it next to a plain boto3 loop (ARGS="--sizes 10x10": quicker)
+	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-full: env-dev test-packages ## Likewise, with 100,000 machines
+	$(BIN)/python -m tests.bench --sizes 10x10,100x10,1000x10,1000x100 $(ARGS)
 
 check: env-dev ## Lint, formatting, types, import contracts
 	$(BIN)/ruff check $(LINTED)
