@@ -334,27 +334,48 @@ async def decide(act: Act, instance_id: str, decision: Literal["adopt", "delete"
 ORPHANS_HELD = Story("orphans_held", _leak_four, start, _four_decided, settings=QUICK)
 
 
-async def _leak_four_paused(act: Act) -> None:
+async def _four_held_paused(act: Act) -> None:
     await _leak_four(act)
     await act.fleet.person.stack(STACK, paused=True)
+    act.processes.start()
+    await act.fleet.until(lambda: _are_held(act, 4), within_s=300)
+
+
+async def _are_held(act: Act, count: int) -> bool:
+    return len((await act.fleet.store.list(kinds.ORPHANS)).items) == count
+
+
+async def _decide_all(act: Act, decision: Literal["adopt", "delete"], into: str = "") -> None:
+    for kv in (await act.fleet.store.list(kinds.ORPHANS)).items:
+        await decide(act, kv.key.removeprefix(kinds.ORPHANS), decision, into)
+
+
+async def _adopt_all(act: Act) -> None:
+    await _decide_all(act, "adopt", LAYER)
 
 
 async def _four_adopted(act: Act) -> bool:
-    """A person would end one, hears that nothing is done in a paused stack, and has all adopted; then goes on."""
-    listing = await act.fleet.store.list(kinds.ORPHANS)
-    for orphan in (decode(Orphan, kv.value) for kv in listing.items):
-        if not act.decided:
-            await decide(act, orphan.instance_id, "delete")
-            act.decided.add(orphan.instance_id)
-        elif orphan.decision != "adopt" and (orphan.message or orphan.instance_id not in act.decided):
-            await decide(act, orphan.instance_id, "adopt", LAYER)
-            act.decided.add(orphan.instance_id)
-    if len(act.decided) == 4 and not listing.items:
+    if await _are_held(act, 0):
         await act.fleet.person.stack(STACK)
-    return not act.laws.ended() and not listing.items and await online(act, 4)
+    return not act.laws.ended() and await online(act, 4)
 
 
-ADOPTED = Story("adopted", _leak_four_paused, start, _four_adopted, rare=True, settings=QUICK)
+ADOPTED = Story("adopted", _four_held_paused, _adopt_all, _four_adopted, rare=True, settings=QUICK)
+
+
+async def _delete_all(act: Act) -> None:
+    await _decide_all(act, "delete")
+
+
+async def _four_deleted(act: Act) -> bool:
+    """A person hears that nothing is ended in a paused stack, and lets it go on."""
+    listing = await act.fleet.store.list(kinds.ORPHANS)
+    if all(decode(Orphan, kv.value).message for kv in listing.items):
+        await act.fleet.person.stack(STACK)
+    return not listing.items and len(act.laws.ended()) == 4 and await online(act, 4)
+
+
+DECIDED_PAUSED = Story("decided_paused", _four_held_paused, _delete_all, _four_deleted, rare=True, settings=QUICK)
 
 
 async def _restore(act: Act) -> None:
@@ -385,6 +406,17 @@ async def _restore_while_down(act: Act) -> None:
 
 
 RESTORED_DOWN = Story("restored_down", _restore_while_down, start, _held_and_released, rare=True, settings=QUICK)
+
+
+async def _held_without_orphans(act: Act) -> None:
+    """The hold is about to end: all are accounted for, and the young will soon have had time to become old."""
+    await _restore_while_down(act)
+    act.processes.start()
+    await act.fleet.until(lambda: bool(act.laws.cluster().held_because), within_s=60)
+    await asyncio.sleep(QUICK.orphan_grace_s / 2)
+
+
+RELEASED = Story("released", _held_without_orphans, nothing, _held_and_released, rare=True, settings=QUICK)
 
 
 async def _two_of_one_id(act: Act) -> None:
@@ -523,8 +555,10 @@ RARE_STORIES = (
     ORPHAN_REAPED,
     ORPHANS_HELD,
     ADOPTED,
+    DECIDED_PAUSED,
     RESTORED,
     RESTORED_DOWN,
+    RELEASED,
     RESTORED_UNWITNESSED,
     ORPHANS_GONE,
     OWNER_GONE,
