@@ -35,7 +35,7 @@ from strata.resources.launch import Assignment, Launch, LaunchSpec, LaunchStatus
 from strata.resources.layer import Healing, Layer, LayerSpec, LayerStatus, ResolvedImage
 from strata.resources.machine import Machine
 from strata.resources.meta import API_VERSION, Condition, ObjectMeta, find_condition
-from strata.resources.stack import ImageSource, InstanceTemplate, Stack, StackSpec, SubnetRef
+from strata.resources.stack import ImageSource, SharedTemplate, Stack, StackSpec, SubnetRef
 from strata.resources.update import RolloutStatus, Shutdown, Update
 
 CASES = Path(__file__).parent.parent / "cases" / "planner"
@@ -43,7 +43,7 @@ NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = Policy(cluster_id="ours")
 STACK, LAYER = "shop", "web"
-_TEMPLATE = InstanceTemplate(image=ImageSource(id="ami-1"), types=("t3.small",))
+_TEMPLATE = SharedTemplate(image=ImageSource(id="ami-1"), types=("t3.small",))
 _IMAGE = ResolvedImage(source=image_key(ImageSource(id="ami-1")), id="ami-1", root_device_name="/d", resolved_at=NOW)
 _DIGEST = template_digest(_TEMPLATE, _IMAGE)
 _UNKNOWN = Unknown(reasons.UNKNOWN, "nobody knows")

@@ -39,7 +39,8 @@ def is_kept(snapshot: LayerSnapshot, member: Instance, outdated: Outdated) -> bo
     """Whether the machine is kept as a stopped one: it works, and scale-out could use it again."""
     ec2 = member.status.ec2
     wanted = snapshot.layer.spec.capacity.scale_in == "stop" and member.metadata.name not in outdated.why
-    return wanted and ec2 is not None and ec2.lifecycle != "spot" and serves(member, fact_of(snapshot, member))
+    bought = ec2 is not None and ec2.lifecycle != "spot" and not ec2.fallback
+    return wanted and bought and serves(member, fact_of(snapshot, member))
 
 
 def send_off(

@@ -13,8 +13,10 @@ from strata.planner.conditions import no, some, turns, yes
 from strata.planner.draining import end_leaves
 from strata.planner.facts import Note
 from strata.planner.healing import Healing, plan_healing
+from strata.planner.interruption import plan_interruptions
 from strata.planner.layer_plan import LAYER_LABEL, LayerPlan, LayerSnapshot, Marked, Moves, earliest
 from strata.planner.layer_status import Findings, layer_conditions, layer_status, phases
+from strata.planner.market_drift import with_markets
 from strata.planner.outdated import find_outdated
 from strata.planner.policy import Policy
 from strata.planner.revisions import plan_revisions
@@ -54,7 +56,8 @@ def plan_layer(snapshot: LayerSnapshot, policy: Policy) -> LayerPlan:
     if snapshot.layer.metadata.deleting:
         return _plan_deletion(snapshot, policy)
     number = wanted(snapshot.layer, snapshot.stack, snapshot.now, snapshot.signals)
-    roster, outdated = call_roll(snapshot.members), find_outdated(snapshot)
+    roster = call_roll(snapshot.members)
+    outdated = with_markets(snapshot, roster, find_outdated(snapshot), number.count, policy)
     healing = plan_healing(snapshot, policy, desired=number.count + roster.by_hand)
     blocked = blocked_by(snapshot.stack, snapshot.layer.metadata.namespace)
     budget = open_budget(
@@ -65,6 +68,7 @@ def plan_layer(snapshot: LayerSnapshot, policy: Policy) -> LayerPlan:
         changes=0 if blocked else policy.changes_per_pass,
     )
     moves = Moves()
+    roster = plan_interruptions(snapshot, roster, budget, moves)
     rollout = plan_rollout(snapshot, roster, outdated, healing, budget, moves)
     plan_scaling(snapshot, roster, outdated, rollout, healing, budget, moves)
     end_leaves(snapshot, roster, outdated, shielded=healing.breaker.open, budget=budget, moves=moves)

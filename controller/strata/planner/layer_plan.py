@@ -8,6 +8,7 @@ from typing import Literal
 from strata.planner.facts import Known, MachineFact, Note, SignalFact, Unknown
 from strata.resources.instance import HealMark, Instance, Leave
 from strata.resources.layer import Layer, LayerStatus, ResolvedImage
+from strata.resources.machine import Market
 from strata.resources.meta import API_GROUP
 from strata.resources.revision import LayerRevision, LayerRevisionSpec
 from strata.resources.stack import Stack
@@ -38,6 +39,7 @@ class LayerSnapshot:
 class NewSlot:
     name: str
     zone: str
+    market: Market = "on-demand"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,15 +9,17 @@ from strata.planner.conditions import Verdict, conditions, no, some, unknown, ye
 from strata.planner.facts import Known, Unknown
 from strata.planner.healing import Healing
 from strata.planner.layer_plan import LAYER_LABEL, LayerSnapshot
+from strata.planner.market import spot_status
 from strata.planner.outdated import Outdated
 from strata.planner.rollout import Rollout
 from strata.planner.roster import Roster
-from strata.planner.template import effective, missing_fields
+from strata.planner.template import effective, missing_fields, spot_share
 from strata.planner.wanted import Wanted
 from strata.resources import reasons
 from strata.resources.instance import Instance, Phase
 from strata.resources.layer import LayerStatus
 from strata.resources.meta import Condition
+from strata.resources.stack import SpotShare
 from strata.resources.update import RolloutStatus
 
 
@@ -46,6 +48,7 @@ def layer_status(snapshot: LayerSnapshot, found: Findings) -> LayerStatus:
         because=number.because,
         next_change=number.next_change,
         load=number.load.status,
+        spot=spot_status(_share(snapshot), found.roster.counted, number.count),
         instances=phases(snapshot.members),
         leaving=len(found.roster.leaving),
         warm=len(found.roster.warm),
@@ -63,6 +66,10 @@ def layer_status(snapshot: LayerSnapshot, found: Findings) -> LayerStatus:
             ),
         ),
     )
+
+
+def _share(snapshot: LayerSnapshot) -> SpotShare | None:
+    return spot_share(snapshot.stack, snapshot.layer) if snapshot.stack is not None else None
 
 
 def _rollout(snapshot: LayerSnapshot, found: Findings) -> RolloutStatus | None:
@@ -111,10 +118,8 @@ def _online(slots: tuple[Instance, ...]) -> int:
     return sum(slot.status.phase == Phase.ONLINE for slot in slots)
 
 
-def _is_complete(found: Findings) -> bool:
-    """Whether as many are online as are wanted, and no more slots are there than a rollout needs."""
-    wanted, counted = found.number.count, found.roster.counted
-    return _online(counted) >= wanted <= len(counted) <= found.rollout.target
+def _has_enough(found: Findings) -> bool:
+    return _online(found.roster.counted) >= found.number.count
 
 
 def _ready(snapshot: LayerSnapshot, found: Findings) -> Verdict:
@@ -122,7 +127,7 @@ def _ready(snapshot: LayerSnapshot, found: Findings) -> Verdict:
     if fault is not None:
         return no("Ready", fault.reason, f"{fault.message}; the number stays as it is")
     online = f"{min(_online(found.roster.counted), wanted)} of {wanted} online"
-    if _is_complete(found):
+    if _has_enough(found):
         return yes("Ready", reasons.READY, online)
     return found.blocked or template_fault(snapshot) or no("Ready", reasons.CONVERGING, online)
 
@@ -134,7 +139,7 @@ def _progressing(found: Findings) -> Verdict:
     if rollout.rolls and rollout.outdated and not rollout.held:
         message = f"{counted - len(rollout.outdated)} of {counted} are renewed"
         return yes("Progressing", reasons.ROLLING_UPDATE, message)
-    if not _is_complete(found):
+    if not _has_enough(found) or counted > rollout.target:
         return yes("Progressing", reasons.CONVERGING)
     if rollout.outdated and rollout.held:
         return no("Progressing", reasons.ROLLOUT_PAUSED, f"{len(rollout.outdated)} are outdated: {rollout.held}")

@@ -17,6 +17,7 @@ from strata.resources.layer import SpotStatus
 from strata.resources.machine import Market
 from strata.resources.stack import SpotShare, SubnetRef
 
+_NOBODY: frozenset[str] = frozenset()
 Refused = Callable[[str, str, Market], bool]  # (type, zone, market) -> EC2 had none of it a short while ago
 
 
@@ -63,30 +64,44 @@ def balance(share: SpotShare | None, slots: Sequence[Instance], wanted: int) -> 
     )
 
 
-def superfluous(share: SpotShare | None, slots: Sequence[Instance], wanted: int) -> frozenset[str]:
-    """Names of the slots that a scale-in to `wanted` takes first, so that it leaves the markets' numbers right and
-    nothing is to be rolled for it."""
+def superfluous(
+    share: SpotShare | None, slots: Sequence[Instance], wanted: int, outdated: frozenset[str] = _NOBODY
+) -> frozenset[str]:
+    """Names of the slots that go first when there are to be `wanted` of them, so that the markets' numbers are right
+    afterwards and nothing is to be rolled for it. Of a market those that are `outdated` come first."""
     surplus = balance(share, slots, wanted).surplus
-    return frozenset(name for market, count in surplus.items() for name in _first_to_go(slots, market, count))
+    return frozenset(name for market, count in surplus.items() for name in _first_to_go(slots, market, count, outdated))
 
 
-def misplaced(share: SpotShare | None, slots: Sequence[Instance], wanted: int) -> frozenset[str]:
+def misplaced(
+    share: SpotShare | None, slots: Sequence[Instance], wanted: int, outdated: frozenset[str] = _NOBODY
+) -> frozenset[str]:
     """Names of the slots that are to be rolled into the other market: too many of one while the other is short. That
     there are more slots than wanted, as while a rollout surges, puts none in the wrong market."""
     found = balance(share, slots, wanted)
     names: list[str] = []
     for market, other in _OTHERS.items():
-        names += _first_to_go(slots, market, min(found.surplus[market], found.short[other]))
+        names += _first_to_go(slots, market, min(found.surplus[market], found.short[other]), outdated)
     return frozenset(names)
 
 
 _OTHERS: dict[Market, Market] = {"spot": "on-demand", "on-demand": "spot"}
 
 
-def _first_to_go(slots: Sequence[Instance], market: Market, count: int) -> list[str]:
+def _first_to_go(slots: Sequence[Instance], market: Market, count: int, outdated: frozenset[str]) -> list[str]:
     of_market = [slot for slot in slots if slot.spec.market == market]
-    nobody = frozenset[str]()
-    return [slot.metadata.name for slot in choose_victims(of_market, count, unhealthy=nobody, drifted=nobody)]
+    return [slot.metadata.name for slot in choose_victims(of_market, count, unhealthy=_NOBODY, drifted=outdated)]
+
+
+def staying(
+    share: SpotShare | None, slots: Sequence[Instance], replaced: int, wanted: int, outdated: frozenset[str]
+) -> list[Market]:
+    """The markets of the slots without as many outdated ones as are about to be replaced, in the order in which a
+    rollout takes them."""
+    waiting = [slot for slot in slots if slot.metadata.name in outdated]
+    first = superfluous(share, slots, wanted, outdated)
+    gone = {slot.metadata.name for slot in choose_victims(waiting, replaced, unhealthy=_NOBODY, drifted=first)}
+    return [slot.spec.market for slot in slots if slot.metadata.name not in gone]
 
 
 @dataclass(frozen=True, slots=True)

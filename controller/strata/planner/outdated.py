@@ -15,8 +15,11 @@ from strata.resources.update import Update
 
 @dataclass(frozen=True, slots=True)
 class Why:
+    """`whole_slot`: a new slot must take its place, not only another machine."""
+
     reason: str
     message: str
+    whole_slot: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ With surge a new slot is added for each outdated one, which leaves once enough w
 are replaced in place, under their names. Progress needs new machines that come online: one that never does ends it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from strata.planner import capacity
@@ -13,8 +14,10 @@ from strata.planner.draining import order, send_off, unseen
 from strata.planner.facts import Note
 from strata.planner.healing import Healing
 from strata.planner.layer_plan import LayerSnapshot, Moves
+from strata.planner.market import superfluous
 from strata.planner.outdated import Outdated
 from strata.planner.roster import Roster, never_online
+from strata.planner.template import spot_share
 from strata.resources import reasons
 from strata.resources.instance import Instance
 from strata.resources.layer import LayerStatus
@@ -44,7 +47,7 @@ def plan_rollout(
         surplus = max(0, len(roster.counted) - budget.desired) if held and _under_way(snapshot, names) else 0
         return Rollout(budget.desired + min(surplus, budget.surge), names, held, rolls)
     waiting = [m for m in roster.counted if m.metadata.name in names and m.status.leave is None and not _healed(m)]
-    sent = _send_off(snapshot, waiting, outdated, budget, moves)
+    sent = _send_off(snapshot, roster.counted, waiting, outdated, budget, moves)
     return Rollout(budget.desired + min(budget.surge, len(waiting) - sent), names)
 
 
@@ -83,12 +86,19 @@ def _healed(member: Instance) -> bool:
 
 
 def _send_off(
-    snapshot: LayerSnapshot, waiting: list[Instance], outdated: Outdated, budget: Budget, moves: Moves
+    snapshot: LayerSnapshot,
+    counted: Sequence[Instance],
+    waiting: list[Instance],
+    outdated: Outdated,
+    budget: Budget,
+    moves: Moves,
 ) -> int:
     """Those that never were online go at no cost; the others as long as enough work without them."""
     failing = frozenset(m.metadata.name for m in waiting) - budget.serving
     sent: list[str] = []
-    for member in capacity.choose_victims(waiting, len(waiting), unhealthy=failing, drifted=frozenset()):
+    share = spot_share(snapshot.stack, snapshot.layer) if snapshot.stack is not None else None
+    first = superfluous(share, counted, budget.desired, frozenset(m.metadata.name for m in waiting))
+    for member in capacity.choose_victims(waiting, len(waiting), unhealthy=failing, drifted=first):
         name = member.metadata.name
         if budget.changes <= 0:
             break
@@ -97,7 +107,7 @@ def _send_off(
         leave = order(
             snapshot,
             member,
-            "delete" if budget.surge else "replace",
+            "delete" if budget.surge or outdated.why[name].whole_slot else "replace",
             reasons.ROLLING_UPDATE,
             outdated.why[name].message,
         )

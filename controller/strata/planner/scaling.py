@@ -5,7 +5,9 @@ online, then unhealthy, outdated ones, those of the fullest zone, and the highes
 fewer than desired would be left.
 """
 
-from strata.planner import capacity
+from collections import Counter
+
+from strata.planner import capacity, market
 from strata.planner.budget import Budget, serves
 from strata.planner.conditions import some
 from strata.planner.draining import fact_of, is_kept, order, send_off, unseen
@@ -16,8 +18,10 @@ from strata.planner.layer_status import template_fault
 from strata.planner.outdated import Outdated
 from strata.planner.rollout import Rollout
 from strata.planner.roster import Roster, has_machine
+from strata.planner.template import spot_share
 from strata.resources import reasons
 from strata.resources.instance import Instance
+from strata.resources.machine import Market
 
 _ASKED_BY_US = frozenset({reasons.SCALED_IN, reasons.ROLLING_UPDATE})  # such orders to leave may be taken back
 
@@ -55,9 +59,12 @@ def _scale_out(
     moves: Moves,
 ) -> None:
     back = _take_back(snapshot, roster, outdated, missing, budget.desired - len(counted), budget, moves)
-    started = _start_warm(snapshot, roster, outdated, missing - len(back), budget, moves)
-    zones = [*counted, *back, *started]
-    new = _new_slots(snapshot, zones, min(missing - len(back) - len(started), budget.changes))
+    there = [*counted, *back]
+    markets = _markets(snapshot, there, outdated, missing - len(back), budget)
+    started = _start_warm(snapshot, roster, outdated, markets, budget, moves)
+    for member in started:
+        markets.remove(member.spec.market)
+    new = _new_slots(snapshot, [*there, *started], markets[: budget.changes])
     budget.changes -= len(new)
     moves.create.extend(new)
     said = (("took back", back), ("started", started))
@@ -93,30 +100,49 @@ def _take_back(
     return back
 
 
+def _markets(
+    snapshot: LayerSnapshot, there: list[Instance], outdated: Outdated, missing: int, budget: Budget
+) -> list[Market]:
+    """Where the missing slots are bought: those that are added for a rollout instead of what they replace."""
+    share = spot_share(snapshot.stack, snapshot.layer) if snapshot.stack is not None else None
+    replaced = max(0, len(there) + missing - budget.desired)
+    kept = market.staying(share, there, replaced, budget.desired, frozenset(outdated.why))
+    return market.births(share, kept, missing)
+
+
 def _start_warm(
-    snapshot: LayerSnapshot, roster: Roster, outdated: Outdated, missing: int, budget: Budget, moves: Moves
+    snapshot: LayerSnapshot,
+    roster: Roster,
+    outdated: Outdated,
+    markets: list[Market],
+    budget: Budget,
+    moves: Moves,
 ) -> list[Instance]:
-    """Warm slots of the present template, the lowest first."""
+    """Warm slots of the present template and of the markets that are missing, the lowest first."""
     started: list[Instance] = []
+    missing = Counter(markets)
     for member in sorted(roster.warm, key=capacity.ordinal):
-        if len(started) >= missing or budget.changes <= 0 or not outdated.template:
+        if budget.changes <= 0 or not outdated.template:
             break
-        usable = has_machine(member) and member.metadata.name not in outdated.why
+        usable = has_machine(member) and member.metadata.name not in outdated.why and missing[member.spec.market] > 0
         if usable and not isinstance(fact_of(snapshot, member), Absent):
             started.append(member)
+            missing[member.spec.market] -= 1
             budget.changes -= 1
     moves.power.extend(Powered(member, "running") for member in started)
     return started
 
 
-def _new_slots(snapshot: LayerSnapshot, slots: list[Instance], missing: int) -> list[NewSlot]:
-    if missing <= 0 or snapshot.stack is None or template_fault(snapshot) is not None:
+def _new_slots(snapshot: LayerSnapshot, slots: list[Instance], markets: list[Market]) -> list[NewSlot]:
+    if not markets or snapshot.stack is None or template_fault(snapshot) is not None:
         return []
     layer = snapshot.layer.metadata.name
-    zones = capacity.choose_zones(slots, snapshot.stack.spec.subnets, missing)
+    zones = capacity.choose_zones(slots, snapshot.stack.spec.subnets, len(markets))
     taken = {m.metadata.name for m in snapshot.members} | snapshot.unreadable
     free = capacity.free_ordinals(layer, taken)
-    return [NewSlot(f"{layer}-{number}", zone) for zone, number in zip(zones, free, strict=False)]
+    return [
+        NewSlot(f"{layer}-{number}", zone, bought) for zone, number, bought in zip(zones, free, markets, strict=False)
+    ]
 
 
 # -- in ------------------------------------------------------------------------------------------------------
@@ -135,9 +161,10 @@ def _scale_in(
         return
     taken: list[Instance] = []
     message = f"{len(counted) - excess} are wanted, and there are {len(counted)}"
-    for member in capacity.choose_victims(
-        counted, len(counted), unhealthy=frozenset(healing.proofs), drifted=frozenset(outdated.why)
-    ):
+    stale = frozenset(outdated.why)
+    share = spot_share(snapshot.stack, snapshot.layer) if snapshot.stack is not None else None
+    first = stale | market.superfluous(share, counted, len(counted) - excess, stale)
+    for member in capacity.choose_victims(counted, len(counted), unhealthy=frozenset(healing.proofs), drifted=first):
         if len(taken) >= excess or budget.changes <= 0:
             break
         name = member.metadata.name

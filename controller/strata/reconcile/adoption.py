@@ -22,7 +22,7 @@ from strata.resources.codec import encode
 from strata.resources.instance import Ec2Status, Instance, InstanceStatus, LaunchRef, Phase
 from strata.resources.launch import Assignment, Launch, LaunchSpec, LaunchStatus, Member
 from strata.resources.layer import Layer
-from strata.resources.machine import CheckState, Machine
+from strata.resources.machine import CheckState, Machine, Market
 from strata.resources.meta import API_VERSION, ObjectMeta
 from strata.store.port import ModRevisionIs
 from strata.store.repository import Repository, Write
@@ -70,7 +70,8 @@ class Adoption:
         self._require_room(layer)
         name = self._name(orphan, layer)
         now = self._clock.now()
-        slot = new_slot(layer, name, machine.zone, now=now, rng=self._rng)
+        market: Market = "spot" if machine.lifecycle == "spot" else "on-demand"
+        slot = new_slot(layer, name, machine.zone, market, now=now, rng=self._rng)
         launch_id = uuid.UUID(int=self._rng.getrandbits(128), version=4).hex
         launch = self._launch(slot, launch_id, orphan, machine)
         slot = _filled(slot, launch_id, machine, online_since=now if _works(machine, checks) else None)

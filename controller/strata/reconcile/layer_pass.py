@@ -149,7 +149,8 @@ class LayerPass:
         now, namespace = self._clock.now(), layer.metadata.namespace
         writes = []
         for slot in plan.create:
-            made = self._first_status(new_slot(layer, slot.name, slot.zone, now=now, rng=self._rng), layer, stack)
+            new = new_slot(layer, slot.name, slot.zone, slot.market, now=now, rng=self._rng)
+            made = self._first_status(new, layer, stack)
             writes.append(Write(kinds.INSTANCE.key(slot.name, namespace), encode(made), 0))
         writes += [marked_deleted(members[victim.metadata.name], now) for victim in plan.delete]
         writes += [_with_status(members, one.instance, heal=one.mark) for one in plan.heal]

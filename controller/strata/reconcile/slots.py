@@ -7,10 +7,11 @@ from datetime import datetime
 from strata.planner.layer import LAYER_LABEL
 from strata.resources.instance import Instance, InstanceSpec
 from strata.resources.layer import Layer
+from strata.resources.machine import Market
 from strata.resources.meta import API_VERSION, FINALIZER, ObjectMeta, OwnerReference
 
 
-def new_slot(layer: Layer, name: str, zone: str, *, now: datetime, rng: random.Random) -> Instance:
+def new_slot(layer: Layer, name: str, zone: str, market: Market, *, now: datetime, rng: random.Random) -> Instance:
     """An Instance of this layer. It has our finalizer from birth, so that it cannot go before its machine."""
     owner = OwnerReference(
         api_version=API_VERSION,
@@ -33,5 +34,5 @@ def new_slot(layer: Layer, name: str, zone: str, *, now: datetime, rng: random.R
             owner_references=(owner,),
             labels={LAYER_LABEL: layer.metadata.name},
         ),
-        spec=InstanceSpec(layers=(layer.metadata.name,), zone=zone, availability="layer"),
+        spec=InstanceSpec(layers=(layer.metadata.name,), zone=zone, market=market, availability="layer"),
     )

@@ -47,7 +47,7 @@ def slot_of(layer: Layer, new: NewSlot, now: datetime) -> Instance:
         finalizers=(FINALIZER,),
         labels={LAYER_LABEL: layer.metadata.name},
     )
-    spec = InstanceSpec(layers=(layer.metadata.name,), zone=new.zone, availability="layer")
+    spec = InstanceSpec(layers=(layer.metadata.name,), zone=new.zone, market=new.market, availability="layer")
     return Instance(api_version=API_VERSION, kind="Instance", metadata=metadata, spec=spec)
 
 
