@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from strata.reconcile.identity import FileWitness, Testimony
+from strata.reconcile import identity
+from strata.reconcile.identity import FileWitness
 
-TESTIMONY = Testimony("cluster", 2, 500)
+TESTIMONY = identity.Testimony("cluster", 2, 500)
 
 
 def test_what_was_testified_is_recalled(tmp_path: Path) -> None:
@@ -34,11 +35,11 @@ def test_a_place_that_cannot_be_read_is_no_testimony_and_one_that_cannot_be_writ
 @pytest.mark.parametrize(
     ("other", "is_before"),
     [
-        (Testimony("cluster", 2, 501), True),
-        (Testimony("cluster", 3, 1), True),
-        (Testimony("cluster", 2, 500), False),
-        (Testimony("cluster", 1, 900), False),
+        (identity.Testimony("cluster", 2, 501), True),
+        (identity.Testimony("cluster", 3, 1), True),
+        (identity.Testimony("cluster", 2, 500), False),
+        (identity.Testimony("cluster", 1, 900), False),
     ],
 )
-def test_a_raised_incarnation_is_further_than_any_revision(other: Testimony, is_before: bool) -> None:  # noqa: FBT001 - a table
+def test_a_raised_incarnation_is_further_than_any_revision(other: identity.Testimony, is_before: bool) -> None:  # noqa: FBT001 - a table
     assert TESTIMONY.is_before(other) == is_before
