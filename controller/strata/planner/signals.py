@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from strata.planner.facts import Alarm, Known, Series, SignalFact, Unknown
 from strata.resources import reasons
@@ -16,7 +17,7 @@ _LATE_S, _BASIC_LATE_S = 60, 300
 _ALARM_AGE = timedelta(minutes=3)  # alarms are read once a minute
 _SKEW = timedelta(minutes=2)  # a source's clock may be so much ahead of ours
 _MIN_PERIODS = 2
-_GAP_PERIODS = 1.5  # from one point to the next: more, and one is missing
+_time_of = attrgetter("at")
 
 
 def fresh(fact: SignalFact, now: datetime) -> SignalFact:
@@ -67,17 +68,13 @@ def span_of(period_s: int, wanted: timedelta) -> timedelta:
 def window(series: Series, wanted: timedelta, after: datetime | None) -> tuple[Point, ...]:
     """The points of the newest window of this span; () if it lacks one, or begins before `after`."""
     points = series.points
-    newest = points[-1].at
-    begins = newest - span_of(series.period_s, wanted)
+    span = span_of(series.period_s, wanted)
+    begins = points[-1].at - span
     if after is not None and begins < after:
         return ()
-    slack = timedelta(seconds=_GAP_PERIODS * series.period_s)
-    first, later = len(points) - 1, newest
-    while first and (at := points[first - 1].at) > begins:
-        if later - at > slack:
-            return ()
-        first, later = first - 1, at
-    return points[first:] if later - begins <= slack else ()
+    first = bisect_right(points, begins, key=_time_of)
+    complete = (len(points) - first) * series.period_s >= span.total_seconds()  # a Series has one point a period
+    return points[first:] if complete else ()
 
 
 def _at(time: datetime) -> str:

@@ -43,9 +43,9 @@ class History:
 
     def take(self, points: Sequence[Point], begin_at: datetime, now: datetime) -> None:
         """An answer: all that the source knows after `begin_at`."""
-        keep_from = now - self._kept_for - timedelta(seconds=self.period_s)
-        self.points = [point for point in self.points if keep_from <= point.at <= begin_at]
-        self.points += [point for point in points if point.at > begin_at and point.at >= keep_from]
+        oldest_at = grid(now - self._kept_for, self.period_s)  # as a leader that reads all of it anew would have it
+        self.points = [point for point in self.points if oldest_at < point.at <= begin_at]
+        self.points += [point for point in points if point.at > max(begin_at, oldest_at)]
         self.failure, self.read = None, True
 
     def fail(self, failure: Unknown) -> None:
