@@ -1,4 +1,7 @@
-"""A whole Strata of real processes on loopback: etcd, the simulator over HTTP, daemons, the CLI as people type it."""
+"""A whole Strata of real processes on loopback: etcd, an EC2 over HTTP, daemons, the CLI as people type it.
+
+An `Installation` takes any EC2 and any etcd; a `Cluster` is the usual one, on the simulator and one etcd.
+"""
 
 import json
 import os
@@ -13,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from tests.kit.etcd import DEBIAN, Etcd, find_binary, free_ports
 
@@ -51,41 +54,85 @@ class Process:
             self.running.wait(timeout=30)
 
 
+class Ec2(Protocol):
+    """What answers as EC2. `name` is the endpoint that a Stack names."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def url(self) -> str: ...
+
+    def start(self) -> None:
+        """Start; return when it answers."""
+        ...
+
+    def end(self) -> None: ...
+
+
+class EtcdServers(Protocol):
+    """An etcd of one member or more. `url` is what the daemon is given; with `kill` all of it is gone at once."""
+
+    @property
+    def url(self) -> str: ...
+
+    def start(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+class Simulator:
+    """The simulated EC2 as a process; `ask` is its admin API."""
+
+    name = "sim"
+
+    def __init__(self, directory: Path) -> None:
+        (port,) = free_ports(1)
+        self.url = f"http://127.0.0.1:{port}"
+        command = [sys.executable, "-m", "strata_sim", "--listen", f"127.0.0.1:{port}"]
+        self.process = Process(command, directory / "simulator.log")
+
+    def start(self) -> None:
+        self.process.start()
+        until(lambda: answers(f"{self.url}/_sim/health"), within_s=30, what="the simulator answers")
+
+    def end(self) -> None:
+        self.process.end()
+
+    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """One call; with a body it is a POST."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}/_sim/{path}", data=data)  # noqa: S310 - loopback
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - loopback
+            return json.load(answer)
+
+
 @dataclass(slots=True)
-class Cluster:
-    """Use as a context; ends all its processes. `directory` is the test's own."""
+class Installation:
+    """Daemons on an etcd and an EC2. Use as a context; ends all its processes. `directory` is the test's own."""
 
     directory: Path
+    ec2: Ec2
+    etcd: EtcdServers
     daemon_flags: tuple[str, ...] = ()
-    etcd: Etcd = field(init=False)
-    simulator: Process = field(init=False)
     daemons: dict[str, Process] = field(default_factory=dict)
     urls: dict[str, str] = field(default_factory=dict)
-    sim_url: str = ""
-
-    def __post_init__(self) -> None:
-        self.etcd = Etcd(find_binary(DEBIAN), self.directory)
-        (port,) = free_ports(1)
-        self.sim_url = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "strata_sim", "--listen", f"127.0.0.1:{port}"]
-        self.simulator = Process(command, self.directory / "simulator.log")
 
     def __enter__(self) -> Self:
         self.etcd.start()
-        self.simulator.start()
-        until(lambda: self._answers(f"{self.sim_url}/_sim/health"), within_s=30, what="the simulator answers")
+        self.ec2.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         for daemon in self.daemons.values():
             daemon.end()
-        self.simulator.end()
+        self.ec2.end()
         self.etcd.kill()
 
     def start_daemon(self, name: str) -> None:
         """Start a daemon and wait until it is ready."""
         self.launch_daemon(name)
-        until(lambda: self._answers(f"{self.urls[name]}/readyz"), within_s=60, what=f"daemon {name} is ready")
+        until(lambda: answers(f"{self.urls[name]}/readyz"), within_s=60, what=f"daemon {name} is ready")
 
     def launch_daemon(self, name: str) -> None:
         """Start a daemon. A name that ran before keeps its data directory."""
@@ -93,7 +140,7 @@ class Cluster:
         url = f"http://127.0.0.1:{port}"
         command = [
             *(sys.executable, "-m", "strata", "server", "--etcd", self.etcd.url),
-            *("--listen", f"127.0.0.1:{port}", "--endpoint", f"sim={self.sim_url}", "--log-format", "json"),
+            *("--listen", f"127.0.0.1:{port}", "--endpoint", f"{self.ec2.name}={self.ec2.url}", "--log-format", "json"),
             *("--data-dir", str(self.directory / name), *self.daemon_flags),
         ]
         daemon = self.daemons[name] = Process(command, self.directory / f"{name}.log")
@@ -114,7 +161,9 @@ class Cluster:
                 continue
         return ""
 
-    def strata(self, *arguments: str, stdin: str | None = None, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+    def strata(
+        self, *arguments: str, stdin: str | None = None, timeout_s: float = 120
+    ) -> subprocess.CompletedProcess[str]:
         """Run the CLI against any daemon that is there."""
         server = next(iter(self.urls.values()))
         return subprocess.run(
@@ -128,12 +177,24 @@ class Cluster:
         found: list[dict[str, Any]] = json.loads(done.stdout)["items"]
         return found
 
+
+class Cluster(Installation):
+    """The usual installation: one etcd (Debian's) and the simulator, which knows the truth about every machine."""
+
+    ec2: Simulator
+    etcd: Etcd
+
+    def __init__(self, directory: Path, daemon_flags: tuple[str, ...] = ()) -> None:
+        etcd = Etcd(find_binary(DEBIAN), directory)
+        super().__init__(directory, Simulator(directory), etcd, daemon_flags)
+
+    @property
+    def sim_url(self) -> str:
+        return self.ec2.url
+
     def sim(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """One call of the simulator's admin API; with a body it is a POST."""
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.sim_url}/_sim/{path}", data=data)  # noqa: S310 - loopback
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - loopback
-            return json.load(answer)
+        return self.ec2.ask(path, body)
 
     def lives(self) -> list[dict[str, Any]]:
         """Every machine that ever was, by the simulator's own truth."""
@@ -143,13 +204,13 @@ class Cluster:
     def live(self) -> list[dict[str, Any]]:
         return [life for life in self.lives() if life["endedAt_s"] is None]
 
-    @staticmethod
-    def _answers(url: str) -> bool:
-        try:
-            get_text(url)
-        except OSError:
-            return False
-        return True
+
+def answers(url: str) -> bool:
+    try:
+        get_text(url)
+    except OSError:
+        return False
+    return True
 
 
 def get_text(url: str) -> str:

@@ -32,8 +32,11 @@ def sdk() -> Iterator[LazySdk]:
 
 
 @pytest.fixture(scope="session")
-def moto(sdk: LazySdk) -> Iterator[MotoFacts]:  # noqa: ARG001 - for the credentials in the environment
-    with moto_server() as endpoint:
+def moto(
+    sdk: LazySdk,  # noqa: ARG001 - for the credentials in the environment
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[MotoFacts]:
+    with moto_server(tmp_path_factory.mktemp("moto")) as endpoint:
         yield moto_facts(endpoint)
 
 
