@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -11,8 +12,9 @@ from strata.cli.entry import run
 
 
 @pytest.fixture(scope="module")
-def simulator() -> Iterator[str]:
-    command = (sys.executable, "-m", "strata_sim", "--seed", "1")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    clock = tmp_path_factory.mktemp("clock") / "clock"
+    command = (sys.executable, "-m", "strata_sim", "--seed", "1", "--clock-file", str(clock))
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield json.loads(process.stdout.readline())["endpoint"]
@@ -82,3 +84,41 @@ def test_without_a_world_the_way_to_one_is_told(
     monkeypatch.delenv("STRATA_SIMULATOR")
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
     assert "start one with `strata up`" in sim("instances", code=1)
+
+
+def test_a_load_is_a_level_or_a_wave_and_is_shown(sim: Sim) -> None:
+    assert sim("load", "layer/web", "-n", "shop", "--total", "450") == "layer/web has a load of 450 %\n"
+    assert "300 ± 200 % in waves of 20 min" in sim("load", "workers", "-n", "shop", "--wave", "300,200,20m")
+    rows = [line.split("   ") for line in sim("load").splitlines()]
+    assert [row[0].strip() for row in rows] == ["STACK", "shop", "shop"]
+    sim("load", "web", "-n", "shop", "--off")
+    assert "web" not in sim("load")
+
+
+@pytest.mark.parametrize("wave", ["300", "300,200", "a,b,5m", "300,200,soon", "1,2,3m,4"])
+def test_what_is_no_wave_is_refused(sim: Sim, wave: str) -> None:
+    assert "is not MEAN,AMPLITUDE,PERIOD" in sim("load", "web", "-n", "shop", "--wave", wave, code=2)
+
+
+def test_a_load_needs_a_layer_and_one_way_of_saying_it(sim: Sim) -> None:
+    assert "say one of --total, --wave and --off" in sim("load", "web", "-n", "shop", code=2)
+    assert "say one of --total, --wave and --off" in sim("load", "web", "-n", "shop", "--off", "--total", "1", code=2)
+    assert "say which with -n STACK" in sim("load", "web", "--total", "1", code=1)
+
+
+def test_an_alarm_is_set(sim: Sim) -> None:
+    assert sim("alarm", "backlog", "alarm") == "alarm backlog is ALARM\n"
+    assert sim("alarm", "backlog", "insufficient") == "alarm backlog is INSUFFICIENT_DATA\n"
+
+
+def test_the_clock_is_set_forward_and_never_back(sim: Sim) -> None:
+    before = datetime.fromisoformat(sim("clock").strip())
+    after = datetime.fromisoformat(sim("clock", "+3h").strip())
+    assert timedelta(hours=3) <= after - before < timedelta(hours=3, minutes=2)
+    assert "only set forward" in sim("clock", before.isoformat(), code=1)
+    assert sim("clock", "2051-03-29T00:55+01:00").startswith("2051-03-28T23:55:")
+
+
+@pytest.mark.parametrize(("to", "said", "code"), [("3h", "neither +DURATION", 2), ("2051-03-29T00:55", "say where", 1)])
+def test_a_time_is_said_so_that_it_is_one(sim: Sim, to: str, said: str, code: int) -> None:
+    assert said in sim("clock", to, code=code)

@@ -18,13 +18,14 @@ BOOTED_S = 3.0  # pending 1 s, checks passed 2 s after
 
 
 class HandClock:
-    """Time stands still until a test moves it."""
+    """Time stands still until a test moves it; `ahead_s` is how far people set the wall time forward."""
 
     def __init__(self) -> None:
         self.passed_s = 0.0
+        self.ahead_s = 0.0
 
     def now(self) -> datetime:
-        return START + timedelta(seconds=self.passed_s)
+        return START + timedelta(seconds=self.passed_s + self.ahead_s)
 
     def monotonic_s(self) -> float:
         return self.passed_s
