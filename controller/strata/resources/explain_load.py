@@ -1,8 +1,8 @@
-"""What conditions, events, `describe` and `why` say of a layer's load, in words."""
+"""What a layer's load decided, in the words of its status, its events, `describe` and `why`."""
 
 from collections.abc import Iterable
 
-from strata.resources.load import CPU_PERCENT, DownRule, Load, SampleValue, Target, UpRule
+from strata.resources.load import SampleValue, Target
 
 
 def number(value: float) -> str:
@@ -22,36 +22,6 @@ def tracking(sample: SampleValue, target: Target, *, change: int, span: str) -> 
     """`queue 900 (target 100 an instance) for 5m: adds 3`."""
     value = number(sample.value or 0.0)
     return f"{target.signal} {value} ({_aim(target)}) for {span}: {_change(change)}"
-
-
-def rules(load: Load) -> list[str]:
-    """What the rules do, a line each: `adds 1 when any of cpuPercent >= 80, queue >= 60 for 5m`."""
-    if load.target is not None:
-        held = f"holds {load.target.signal} at its {_aim(load.target)}"
-        return [f"{held}: adds after {load.up.for_}, removes after {load.down.for_}"]
-    lines = []
-    for rule, up in ((load.up, True), (load.down, False)):
-        named = _thresholds(load, rule, up=up)
-        if named:
-            many = f"{rule.match} of " if len(named) > 1 else ""
-            verb = _change(rule.step if up else -rule.step)
-            lines.append(f"{verb} when {many}{', '.join(named)} for {rule.for_}, at most every {rule.cooldown}")
-    return lines
-
-
-def _thresholds(load: Load, rule: UpRule | DownRule, *, up: bool) -> list[str]:
-    sign = ">=" if up else "<="
-    named = [] if rule.cpu_percent is None else [f"{CPU_PERCENT} {sign} {number(rule.cpu_percent)}"]
-    for signal in load.signals:
-        threshold = signal.up if up else signal.down
-        if signal.cloudwatch_alarm is not None:
-            if up is (signal.scales == "up"):
-                named.append(f"{signal.name} in ALARM")
-            elif not up:
-                named.append(f"{signal.name} OK")
-        elif threshold is not None:
-            named.append(f"{signal.name} {sign} {number(threshold)}")
-    return named
 
 
 def _breach(sample: SampleValue, *, up: bool) -> str:

@@ -169,6 +169,34 @@ class TestTelling:
         assert any(line.startswith("Normal ScaledOut") and line.endswith("2 slots added") for line in lines)
         assert "last-applied" not in "".join(lines)
 
+    def test_describe_and_why_tell_of_the_load(self, todo: Served, strata: Shell) -> None:
+        signals = [
+            {"name": "queue", "prometheus": {"source": "main", "query": "jobs"}, "up": 60, "down": 5},
+            {"name": "backlog", "cloudwatchAlarm": "web-backlog"},
+            {"name": "idle", "cloudwatchAlarm": "web-idle", "scales": "down"},
+        ]
+        load = {"up": {"cpuPercent": 80}, "down": {"cpuPercent": 30}, "signals": signals}
+        todo.patch(_WEB, {"spec": {"capacity": {"max": 6, "load": load}}})
+        sample = {"at": "2026-11-23T18:53:00Z", "change": 1, "message": "cpuPercent 84.2 >= 80 for 5m: adds 1"}
+        todo.set_status(
+            _WEB, observedGeneration=2, load={"extra": 1, "lastUpAt": "2026-11-23T18:53:10Z", "sample": sample}
+        )
+        lines = [" ".join(line.split()) for line in strata.ok("describe", "layer", "web").splitlines()]
+        at = lines.index(
+            "Load: adds 1 when any of cpuPercent >= 80, queue >= 60, backlog in ALARM for 5m; then waits 5m"
+        )
+        down = "removes 1 when all of cpuPercent <= 30, queue <= 5, backlog OK, idle in ALARM for 10m; then waits 10m"
+        assert lines[at + 1 : at + 3] == [down, "adds 1 now"]
+        assert lines[at + 3].startswith("changed last: cpuPercent 84.2 >= 80 for 5m: adds 1, at 2026-11-23T18:53:10Z (")
+        assert "by load it adds 1 now" in strata.ok("why", "layer/web")
+
+    def test_describe_tells_of_a_target(self, todo: Served, strata: Shell) -> None:
+        signals = [{"name": "queue", "prometheus": {"source": "main", "query": "jobs"}}]
+        load = {"signals": signals, "target": {"signal": "queue", "value": 100, "perInstance": True}}
+        todo.patch(_WEB, {"spec": {"capacity": {"max": 6, "load": load}}})
+        told = strata.ok("describe", "layer", "web")
+        assert "holds queue at 100 an instance: adds after 5m, removes after 10m" in told
+
     def test_empty_texts_and_fractions_of_seconds_are_left_out(self, todo: Served, strata: Shell) -> None:
         todo.patch(_WEB, {"spec": {"instance": {"image": {"id": "ami-0"}}}})
         told = strata.ok("describe", "layer/web")

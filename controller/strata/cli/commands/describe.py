@@ -11,6 +11,7 @@ from strata.cli.completing import complete_target
 from strata.cli.failures import ApiFailure
 from strata.cli.fields import counts, dig, sum_behind
 from strata.cli.kinds import INSTANCE, LAYER, STACK, ResourceType
+from strata.cli.loading import load_lines
 from strata.cli.options import Command, pass_session
 from strata.cli.output import without_empty
 from strata.cli.session import Session
@@ -103,6 +104,7 @@ def _state(session: Session, resource: ResourceType, document: Json) -> Iterator
         yield "Desired", sum_behind(document)
         change = status.get("nextChange")
         yield "Next", explain_schedule.next_change(change) if change else None
+        yield "Load", load_lines(session, document) or None
         yield "Instances", counts(status.get("instances"))
         yield "Image", _image(status.get("image"))
     elif resource == STACK:

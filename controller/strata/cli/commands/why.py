@@ -19,6 +19,7 @@ from strata.cli.holding import (
     said,
 )
 from strata.cli.kinds import INSTANCE, LAYER, STACK
+from strata.cli.loading import load_lines
 from strata.cli.options import Command, pass_session
 from strata.cli.session import Session
 from strata.cli.targets import parse_one
@@ -61,6 +62,7 @@ def _layer(session: Session, layer: Json) -> Iterator[str]:
         yield f"{handmade} hand-made instance{'s do' if handmade > 1 else ' does'} not count"
     if change := status.get("nextChange"):
         yield f"by the clock it wants {explain_schedule.next_change(change)}"
+    yield from (f"by load it {line}" for line in load_lines(session, layer))
     held = [*held_by_stack(session, layer), *held_by_itself(session, layer)]
     places = refused_places(session.client, layer) if any(map(lacks_capacity, own)) else []
     held += [f"instance/{one['metadata']['name']}: {text}" for one in own for text in held_slot(session, one, places)]
