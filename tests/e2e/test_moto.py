@@ -38,10 +38,11 @@ def moto_installation(tmp_path: Path) -> Iterator[Installation]:
 
 @pytest.fixture
 def ec2(moto_installation: Installation) -> "Iterator[EC2Client]":
-    credentials = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
-    with closing(
-        boto3.client("ec2", region_name=_REGION, endpoint_url=moto_installation.ec2.url, **credentials)
-    ) as client:
+    endpoint = moto_installation.ec2.url
+    client = boto3.client(
+        "ec2", region_name=_REGION, endpoint_url=endpoint, aws_access_key_id="test", aws_secret_access_key="test"
+    )
+    with closing(client):
         yield client
 
 
