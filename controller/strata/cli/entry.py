@@ -41,6 +41,7 @@ COMMANDS = {
     "version": ("strata.cli.commands.version:version", "Print the versions of this program and of the server."),
     "up": ("strata.local.commands:up", "Start a whole Strata here: etcd, a simulated EC2, the daemon."),
     "down": ("strata.local.commands:down", "Stop what `strata up --detach` started."),
+    "simulate": ("strata.simulate.commands:simulate", "Replay clock and load through rules from files."),
     "sim": ("strata.local.commands:sim", "Make the simulated EC2 misbehave."),
     "server": ("strata.main:server", "Run the daemon."),
 }

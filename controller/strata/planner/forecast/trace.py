@@ -18,6 +18,7 @@ from strata.resources import reasons
 from strata.resources.load import CPU_PERCENT, Load
 from strata.resources.signal import AlarmState, Point
 
+_BUSY = 100.0  # percent: no machine does more
 _WARM_UP = timedelta(minutes=2)  # as the daemon averages: what a machine does as it starts is no load
 _NOT_GIVEN = Unknown(reasons.NO_POINTS, "no numbers are given for it")
 _NO_MEMBERS = Unknown(reasons.NO_MEMBERS, "no machine is online for two minutes")
@@ -87,7 +88,8 @@ class TraceFeed:
             machines = fleet.serving_count(point.at)
             if not machines:
                 return  # nobody is there to have it
-            point = Point(point.at, point.value / machines)
+            share = point.value / machines
+            point = Point(point.at, min(_BUSY, share) if name == CPU_PERCENT else share)
         if told.trace.kind == "alarm":
             state: Literal["ALARM", "OK"] = "ALARM" if point.value else "OK"
             if self._alarms[name].value != state:
