@@ -58,7 +58,8 @@ def stack_spec(**changes: Any) -> dict[str, Any]:
 
 
 def layer_spec(always: int, **changes: Any) -> dict[str, Any]:
-    return {"capacity": {"always": always}} | changes
+    """Machines go at once, without running on, where a test does not say otherwise."""
+    return {"capacity": {"always": always}, "shutdown": {"drain": False}} | changes
 
 
 class MemoryWitness:

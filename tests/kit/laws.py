@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from strata.planner import capacity, health
-from strata.resources import kinds, reasons, tags
+from tests.kit.slot_laws import SlotLaws
+
+from strata.resources import kinds, tags
 from strata.resources.cluster import ClusterIdentity
 from strata.resources.codec import decode, decode_object
 from strata.resources.duration import parse_duration
@@ -84,6 +85,7 @@ class Laws:
         self._assigned: dict[str, Launch] = {}  # by machine
         self._lost: set[str] = set()  # machines whose records were lost with the store
         self._paused_since_s: dict[str, float] = {}
+        self._slots = SlotLaws(self._now_s, self._breach)
         world.log = WatchedLog(self._on_call)
         server.listener = self._on_write
 
@@ -189,6 +191,9 @@ class Laws:
             return ""  # nobody wants it any more
         if slot.status.launch is None or slot.status.launch.launch_id != launch.metadata.name:
             return ""  # the slot has moved on
+        leave = slot.status.leave
+        if leave is not None and leave.drained and leave.instance_id == made.id:
+            return ""  # it is being renewed in place
         return self._unjustified_heal(slot, made)
 
     def _unjustified_surplus(self, launch: Launch) -> str:
@@ -233,6 +238,9 @@ class Laws:
         before = {event.key: self._objects.get(event.key) for event in events}
         for event in events:
             self._take_in(event)
+            old, new = before[event.key], self._objects.get(event.key)
+            if isinstance(new, Instance):
+                self._slots.see(old if isinstance(old, Instance) else None, new)
         if writer != CONTROLLER:
             return
         self.writes += len(events)
@@ -271,26 +279,9 @@ class Laws:
         namespace, name = new.metadata.namespace, new.spec.layers[0]
         layer = self._objects.get(kinds.LAYER.key(name, namespace))
         stack = self._objects.get(kinds.STACK.key(namespace))
-        if not isinstance(layer, Layer) or not isinstance(stack, Stack):
-            return
-        members = [one for one in self._members(namespace, name) if not one.metadata.deleting]
-        slots = sum(one.spec.availability == "layer" for one in members)
-        rules = layer.spec.capacity
-        by_rule = bool(rules.schedule) or rules.load is not None  # then the number is what the same write says
-        wanted = layer.status.desired if by_rule else capacity.desired(rules, (), 0).count
-        owner = next((one.uid for one in new.metadata.owner_references), "")
-        parents_go = layer.metadata.deleting or stack.metadata.deleting or owner != layer.metadata.uid
-        began_deleting = new.metadata.deleting and not (old and old.metadata.deleting)
-        made = old is None and new.status.launch is None  # one that is adopted comes with its launch
-        if made and slots > wanted:
-            self._breach(f"law 3: {new.metadata.name} is one of {slots} slots, {wanted} are wanted")
-        if began_deleting and not parents_go and slots < wanted:
-            self._breach(f"law 3: {new.metadata.name} was removed, {slots} are left, {wanted} are wanted")
-        marked = new.status.heal is not None and (old is None or old.status.heal is None) and _runs(new)
-        repaired = sum(one.status.heal is not None for one in members)
-        allowed = health.allowance(layer.spec.healing.max_unhealthy, wanted + len(members) - slots)
-        if marked and repaired > allowed:
-            self._breach(f"law 3: {repaired} of {name} are under repair, {allowed} may be")
+        if isinstance(layer, Layer) and isinstance(stack, Stack):
+            members = [one for one in self._members(namespace, name) if not one.metadata.deleting]
+            self._slots.check(old, new, layer=layer, stack=stack, members=members)
 
     def _members(self, namespace: str, layer: str) -> list[Instance]:
         prefix = kinds.INSTANCE.prefix(namespace)
@@ -384,11 +375,6 @@ class _Past:
             if end >= self._now_s - slack_s:
                 longest = max(longest, run)
         return longest
-
-
-def _runs(slot: Instance) -> bool:
-    """The breaker governs the end of machines that still run, not of those that stopped behind our back."""
-    return slot.status.heal is not None and slot.status.heal.reason != reasons.STOPPED_EXTERNALLY
 
 
 def _is_end(view: View) -> bool:

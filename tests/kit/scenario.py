@@ -8,23 +8,24 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 from tests.kit.acting import a_world
 from tests.kit.crash import Act, restart_dead, settled
-from tests.kit.fleet import REGION, layer_spec, stack_spec
-from tests.kit.laws import Laws
+from tests.kit.fleet import REGION, stack_spec
 from tests.kit.process import Process, ProcessStore
 from tests.kit.virtual_time import run_virtual
+from tests.kit.wishes import Wish, unrest
 
 from strata.cloud.port import RunRequest
 from strata.errors import StoreError
+from strata.reconcile.objects import timestamp
 from strata.resources import kinds, tags
 from strata.resources.cluster import Orphan
 from strata.resources.codec import decode, encode
-from strata.resources.instance import Instance, Phase
-from strata.resources.layer import Layer
+from strata.resources.instance import Instance
 from strata.resources.stack import Stack
 from strata.store.port import Delete, Put
 from strata_sim.controls import ids
@@ -93,6 +94,9 @@ class Player:
         self._poisoned: dict[str, bytes | None] = {}
         self._foreign: set[str] = set()
         self._deleted: set[tuple[str, str]] = set()
+        self._wishes = {
+            (stack, layer): Wish(always=3 - number) for stack in STACKS for number, layer in enumerate(LAYERS)
+        }
 
     async def begin(self) -> None:
         await self._settle_foreigners()
@@ -100,8 +104,10 @@ class Player:
             self._act.processes.start(name)
         for stack in STACKS:
             await self._person.stack(stack)
-            for number, layer in enumerate(LAYERS):
-                await self._person.apply(kinds.LAYER, layer, self._layer(3 - number), stack)
+            for layer in LAYERS:
+                await self._person.apply(
+                    kinds.LAYER, layer, self._wishes[stack, layer].spec(self._scenario.healing), stack
+                )
 
     async def wait(self, duration_s: float) -> None:
         loop = asyncio.get_running_loop()
@@ -240,11 +246,24 @@ class Player:
     # -- people ----------------------------------------------------------------------------------------------
 
     async def do_scale(self, stack: int, layer: int, count: int) -> None:
-        await self._edit_layer(STACKS[stack], LAYERS[layer], self._layer(count))
+        await self._wish(stack, layer, always=count)
 
     async def do_types(self, stack: int, layer: int, count: int) -> None:
-        spec = self._layer(count, instance={"types": ["t3.medium", "t3.small"]})
-        await self._edit_layer(STACKS[stack], LAYERS[layer], spec)
+        await self._wish(stack, layer, always=count, types=("t3.medium", "t3.small"))
+
+    async def do_template(self, stack: int, layer: int, number: int) -> None:
+        """Another template; number 0 is the one that the layer had first."""
+        await self._wish(stack, layer, template=number)
+
+    async def do_manners(self, stack: int, layer: int, which: int) -> None:
+        await self._wish(stack, layer, manners=which)
+
+    async def do_hold(self, stack: int, layer: int, paused: bool) -> None:  # noqa: FBT001 - data
+        """Pause a rollout, or let it go on."""
+        await self._wish(stack, layer, held=paused)
+
+    async def do_restart(self, stack: int, layer: int) -> None:
+        await self._wish(stack, layer, restarted_at=timestamp(self._fleet.clock.now()))
 
     async def do_pause(self, stack: int) -> None:
         await self._edit_stack(STACKS[stack], paused=True)
@@ -309,17 +328,20 @@ class Player:
             if one.fate == "stuck":
                 self._controls.terminate(ids(one.id))
         await self._take_poison_away()
-        for stack in STACKS:
+        for number, stack in enumerate(STACKS):
             await self._edit_stack(stack)
+            for layer, name in enumerate(LAYERS):
+                if await self._fleet.store.get(kinds.LAYER.key(name, stack)) is not None:
+                    await self._wish(number, layer, held=False)
 
     async def rest(self) -> None:
         """Laws 1 and 8: all that is written is so, nothing else is there, nothing moves any more."""
         act, limit_s = self._act, asyncio.get_running_loop().time() + REST_S
-        while why := _unrest(act.laws):
+        while why := unrest(act.laws):
             assert asyncio.get_running_loop().time() < limit_s, f"no rest {REST_S:.0f} s after the last fault: {why}"
             await self.wait(5.0)
         await settled(act, within_s=REST_S)
-        why = _unrest(act.laws)
+        why = unrest(act.laws)
         assert not why, f"rested, and then: {why}"
 
     async def delete_all(self) -> None:
@@ -339,9 +361,10 @@ class Player:
 
     # -- parts -----------------------------------------------------------------------------------------------
 
-    def _layer(self, count: int, **changes: Any) -> dict[str, Any]:
-        healing = {"action": self._scenario.healing, "impairedAfter": "2m", "startDeadline": "4m"}
-        return layer_spec(count, healing=healing) | changes
+    async def _wish(self, stack: int, layer: int, **changes: Any) -> None:
+        place = (STACKS[stack], LAYERS[layer])
+        self._wishes[place] = replace(self._wishes[place], **changes)
+        await self._edit_layer(*place, self._wishes[place].spec(self._scenario.healing))
 
     async def _settle_foreigners(self) -> None:
         """Machines of others: without any of our tags, and with another cluster's."""
@@ -423,27 +446,3 @@ class Player:
         for key, value in self._poisoned.items():
             await self._fleet.store.txn([], [Delete(key) if value is None else Put(key, value)])
         self._poisoned.clear()
-
-
-def _unrest(laws: Laws) -> str:
-    """What is not yet as it is written; "" for nothing."""
-    for stack in laws.objects(Stack):
-        if stack.metadata.deleting:
-            return f"stack {stack.metadata.name} is being deleted"
-    for layer in laws.objects(Layer):
-        if layer.metadata.deleting:
-            return f"layer {layer.metadata.name} is being deleted"
-        slots = [
-            one
-            for one in laws.objects(Instance)
-            if one.metadata.namespace == layer.metadata.namespace and one.spec.layers[0] == layer.metadata.name
-        ]
-        own = [one for one in slots if one.spec.availability == "layer"]
-        if len(own) != layer.spec.capacity.always:
-            return f"{layer.metadata.name} has {len(own)} slots, {layer.spec.capacity.always} are wanted"
-        for slot in slots:
-            wanted = Phase.STOPPED if slot.spec.power == "stopped" else Phase.ONLINE
-            if slot.metadata.deleting or slot.status.phase != wanted:
-                return f"{slot.metadata.name} is {slot.status.phase}"
-    leaks = laws.leaks()
-    return f"nobody's: {', '.join(leaks)}" if leaks else ""

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 from tests.kit.acting import hush
 from tests.kit.scenario import Scenario, Step, play
+from tests.kit.wishes import MANNERS
 
 EXAMPLES = int(os.environ.get("STRATA_EXAMPLES", "40"))
 REPLAY = "STRATA_REPLAY"
@@ -71,6 +72,10 @@ VERBS = {
     "cut_off": st.tuples(_daemon, _outage_s),
     "clock": st.tuples(_daemon, st.sampled_from([-240.0, 0.0, 240.0])),
     "scale": st.tuples(_stack, _layer, st.integers(0, 5)),
+    "template": st.tuples(_stack, _layer, st.integers(0, 2)),
+    "manners": st.tuples(_stack, _layer, st.integers(0, len(MANNERS) - 1)),
+    "hold": st.tuples(_stack, _layer, st.booleans()),
+    "restart": st.tuples(_stack, _layer),
     "types": st.tuples(_stack, _layer, st.integers(1, 4)),
     "pause": st.tuples(_stack),
     "resume": st.tuples(_stack),
@@ -109,6 +114,9 @@ THEMES = (
     ("scale", "types", "pause", "resume", "delete_layer", "delete_stack", "delete_slot", "strip", "hand_made"),
     ("restore", "scale", "terminate", "kill", "fault", "delete_slot", "delete_layer", "hand_made", "lag"),
     ("scale", "pause", "delete_layer", "delete_stack", "apply_stack", "hand_made", "kill", "fault", "latency", "lag"),
+    ("template", "manners", "hold", "restart", "scale", "impair", "terminate", "boots", "kill", "outage", "stop"),
+    ("template", "manners", "scale", "capacity", "fault", "freeze", "clock", "lag", "recover", "impair", "hand_made"),
+    ("template", "manners", "scale", "store_down", "lose_write_replies", "poison", "delete_slot", "pause", "resume"),
     ("poison", "terminate", "scale", "kill", "store_down", "delete_layer", "delete_stack", "impair", "strip"),
     tuple(sorted(VERBS.keys() - {"restore"})),
 )

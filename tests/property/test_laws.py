@@ -1,26 +1,32 @@
 """The eight laws, one by one. Under everything at once they are judged in test_chaos, under crashes in test_crash."""
 
+import dataclasses
 import itertools
+import math
 import os
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.kit.acting import Act, a_world, hush, passes, settled, until, virtually
 from tests.kit.fleet import SETTINGS
-from tests.kit.planner_cases import POLICY, Case, instance_snapshot, layer_snapshot
+from tests.kit.planner_cases import POLICY, Case, ago, fact, instance_snapshot, layer_snapshot, slot
 from tests.kit.process import ProcessStore
 from tests.kit.rare_stories import machines, stack
+from tests.kit.slot_laws import counts
 from tests.kit.stories import LAYER, STACK, online
 from tests.kit.virtual_time import run_virtual
 
-from strata.planner import capacity, health
+from strata.planner import health
 from strata.planner.instance import plan_instance
-from strata.planner.layer import plan_layer
+from strata.planner.layer import LayerPlan, LayerSnapshot, plan_layer
 from strata.resources import kinds
+from strata.resources.instance import Instance
 from strata.resources.kinds import Kind
 from strata.store.port import Put
 
@@ -58,8 +64,15 @@ _slots = st.fixed_dictionaries(
         "old template": st.booleans(),
         "restarted": st.booleans(),
         "stopped by us": st.booleans(),
+        "age": _durations,
+        "spot": st.booleans(),
+        "leaves": st.sampled_from(["delete", "stop", "replace"]),
+        "leaves because": st.sampled_from(["ScaledIn", "RollingUpdate", "SpotInterruption"]),
+        "leaving for": _durations,
+        "drained": st.booleans(),
     },
 )
+_room = st.sampled_from([0, 1, 2, 5, "0%", "10%", "50%", "100%"])
 _layers = st.fixed_dictionaries(
     {"always": st.integers(0, 8)},
     optional={
@@ -71,42 +84,164 @@ _layers = st.fixed_dictionaries(
         "protected": st.booleans(),
         "below limit for": _durations,
         "deleting": st.booleans(),
+        "scale in": st.sampled_from(["stop", "terminate"]),
+        "strategy": st.sampled_from(["RollingUpdate", "OnDelete"]),
+        "surge": _room,
+        "unavailable": _room,
+        "rollout paused": st.booleans(),
+        "max age": st.sampled_from(["1h", "3d"]),
+        "restarted": _durations,
+        "drain": st.sampled_from([False, "0s", "2m"]),
+        "rolling": st.integers(0, 2),
     },
 )
 _members = st.lists(_slots, max_size=10).map(lambda slots: {f"web-{n}": one for n, one in enumerate(slots, 1)})
 _stacks = st.one_of(
     st.just("missing"), st.fixed_dictionaries({}, optional={"paused": st.booleans(), "deleting": st.booleans()})
 )
-_layer_cases = st.fixed_dictionaries({"layer": _layers, "slots": _members, "stack": _stacks})
+_images = {"image": st.just("unknown")}
+_layer_cases = st.fixed_dictionaries({"layer": _layers, "slots": _members, "stack": _stacks}, optional=_images)
 _instance_cases = st.fixed_dictionaries({"layer": _layers, "slot": _slots, "paused": st.booleans()})
+
+
+def _plan(case: Case) -> tuple[LayerSnapshot, LayerPlan]:
+    snapshot = layer_snapshot(case)
+    return snapshot, plan_layer(snapshot, POLICY)
+
+
+def _next(snapshot: LayerSnapshot, plan: LayerPlan) -> list[Instance]:
+    """The members that exist, as the plan's transaction leaves them; those that are being deleted left out."""
+    changed = {m.metadata.name: m for m in snapshot.members if not m.metadata.deleting}
+    for gone in plan.delete:
+        del changed[gone.metadata.name]
+    for one in plan.leave:
+        changed[one.instance.metadata.name] = _with(one.instance, leave=one.leave)
+    for member in plan.stay:
+        changed[member.metadata.name] = _with(member, leave=None)
+    for member in plan.withdraw:
+        changed[member.metadata.name] = _with(member, heal=None)
+    for powered in plan.power:
+        spec = msgspec.structs.replace(powered.instance.spec, power=powered.power)
+        slot = _with(powered.instance, leave=None)
+        changed[powered.instance.metadata.name] = msgspec.structs.replace(slot, spec=spec)
+    return list(changed.values())
+
+
+def _with(member: Instance, **changes: Any) -> Instance:
+    return msgspec.structs.replace(member, status=msgspec.structs.replace(member.status, **changes))
 
 
 @_pure
 @given(_layer_cases)
 def test_laws_1_and_3_any_layer_has_a_plan_and_no_plan_exceeds_its_budget(case: Case) -> None:
-    snapshot = layer_snapshot(case)
-    plan = plan_layer(snapshot, POLICY)
-    slots = [m for m in snapshot.members if m.spec.availability == "layer" and not m.metadata.deleting]
-    wanted = capacity.desired(snapshot.layer.spec.capacity).count
+    snapshot, plan = _plan(case)
+    wanted = plan.status.desired
     if not snapshot.layer.metadata.deleting:
-        assert len(slots) - len(plan.delete) >= min(wanted, len(slots))
-        assert len(slots) + len(plan.create) <= max(wanted, len(slots))
+        surge = math.ceil(_share(case["layer"].get("surge", 1), wanted))
+        before = sum(counts(m) for m in snapshot.members)
+        kept = sum(counts(m) for m in _next(snapshot, plan))
+        after = kept + len(plan.create)
+        assert after >= min(wanted, before) or before - after <= len(plan.delete) + len(plan.leave)
+        assert after <= max(wanted + surge, before)
     hand_made = sum(m.spec.availability == "manual" and not m.metadata.deleting for m in snapshot.members)
     allowed = health.allowance(snapshot.layer.spec.healing.max_unhealthy, wanted + hand_made)
     new = {m.instance.metadata.name for m in plan.heal if m.instance.status.heal is None}
     assert len(new) <= allowed
     if case["stack"] == "missing" or case["stack"].get("paused"):
-        assert (plan.create, plan.delete, plan.heal) == ((), (), ()) or snapshot.layer.metadata.deleting
+        moved = (plan.create, plan.delete, plan.heal, plan.leave, plan.stay, plan.power)
+        assert moved == ((), (), (), (), (), ()) or snapshot.layer.metadata.deleting
+
+
+@_pure
+@given(_layer_cases)
+def test_law_3_nobody_who_works_is_taken_out_while_too_few_others_work(case: Case) -> None:
+    snapshot, plan = _plan(case)
+    if snapshot.layer.metadata.deleting:
+        return
+    wanted, said = plan.status.desired, case["layer"]
+    surge = math.ceil(_share(said.get("surge", 1), wanted))
+    missing = max(math.floor(_share(said.get("unavailable", 0), wanted)), int(surge == 0))
+    after = _next(snapshot, plan)
+    working = sum(counts(m) and m.status.leave is None and _works(case, m) for m in after)
+    worked = sum(counts(m) and m.status.leave is None and _works(case, m) for m in snapshot.members)
+    if working < worked:
+        assert working >= wanted - missing
+
+
+@_pure
+@given(_layer_cases)
+def test_every_slot_is_changed_in_one_way_at_most_and_within_the_bound_of_a_pass(case: Case) -> None:
+    snapshot = layer_snapshot(case)
+    plan = plan_layer(snapshot, dataclasses.replace(POLICY, changes_per_pass=3))
+    marked = [one.instance for one in (*plan.leave, *plan.power, *plan.heal)]
+    changed = [m.metadata.name for m in (*plan.delete, *plan.stay, *plan.withdraw, *marked)]
+    assert len(changed) == len(set(changed))
+    assert len(changed) + len(plan.create) <= 3
+    assert {one.name for one in plan.create}.isdisjoint(m.metadata.name for m in snapshot.members)
+
+
+@_pure
+@given(_layer_cases)
+def test_law_1_a_layer_that_does_what_it_plans_comes_to_rest(case: Case) -> None:
+    """Each plan is carried out as the world would: who is added works at once, who goes is gone."""
+    snapshot = layer_snapshot(case | {"stack": {}})
+    assume(not snapshot.layer.metadata.deleting and not snapshot.layer.status.conditions)
+    for _ in range(60):
+        plan = plan_layer(snapshot, POLICY)
+        snapshot = _carried_out(snapshot, plan)
+        if not (plan.create or plan.delete or plan.leave or plan.stay or plan.power or plan.heal or plan.withdraw):
+            return
+    raise AssertionError(f"still moving: {plan}")
+
+
+def _carried_out(snapshot: LayerSnapshot, plan: LayerPlan) -> LayerSnapshot:
+    """The plan done, and everything that waits for time, or for EC2, done as well."""
+    slots: dict[str, dict[str, Any]] = {}
+    members, facts = [], {}
+    healed = {one.instance.metadata.name for one in plan.heal}
+    for member in _next(snapshot, plan):
+        name, leave = member.metadata.name, member.status.leave
+        renewed = name in healed or (leave is not None and leave.drained)
+        if renewed or member.status.ec2 is None or member.spec.availability == "manual":
+            by_hand = member.spec.availability == "manual"
+            members.append(slot(name, {"zone": "a", "age": "0s", "by hand": by_hand}))
+            facts[name] = fact(name, {"zone": "a"})
+        else:
+            long_ago = None if leave is None else msgspec.structs.replace(leave, marked_at=ago("1h"))
+            members.append(_with(member, leave=long_ago))
+            facts[name] = snapshot.facts[name]
+    for new in plan.create:
+        slots[new.name] = {"zone": new.zone, "age": "0s"}
+    members += [slot(name, said) for name, said in slots.items()]
+    facts |= {name: fact(name, said) for name, said in slots.items()}
+    layer = msgspec.structs.replace(snapshot.layer, status=plan.status)
+    return dataclasses.replace(snapshot, members=tuple(members), facts=facts, layer=layer)
+
+
+def _share(said: int | str, wanted: int) -> Fraction:
+    return Fraction(said) if isinstance(said, int) else Fraction(int(said.rstrip("%")), 100) * wanted
+
+
+def _works(case: Case, member: Instance) -> bool:
+    said = case["slots"].get(member.metadata.name, {})
+    seen = said.get("machine") == "running" and "launch" not in said and said.get("phase") == "online"
+    return seen and said.get("checks", "impaired" if "impaired for" in said else "ok") in {"ok", "unread"}
 
 
 @_pure
 @given(_layer_cases)
 def test_law_4_no_layer_ends_what_it_cannot_see(case: Case) -> None:
-    plan = plan_layer(layer_snapshot(case), POLICY)
+    snapshot, plan = _plan(case)
     for marked in plan.heal:
         said = case["slots"][marked.instance.metadata.name]
         assert said["machine"] in {"pending", "running"}
         assert "launch" not in said
+    if snapshot.layer.metadata.deleting:
+        return
+    ended = [one.instance for one in plan.leave if one.leave.drained]
+    for member in (*plan.delete, *ended, *(one.instance for one in plan.power if one.power == "stopped")):
+        said, warm = case["slots"][member.metadata.name], member.spec.power == "stopped"
+        assert warm or "launch" in said or said["machine"] != "unknown"
 
 
 @_pure
@@ -133,8 +268,10 @@ def _working(case: Case) -> Case:
 def test_law_7_a_wanted_machine_that_works_is_never_ended(case: Case) -> None:
     slot, action = case["slot"], plan_instance(instance_snapshot(case), POLICY).action
     if not slot.get("deleting") and action is not None:
-        assert action.verb in {"tag", "stop"}
-        assert action.verb == "tag" or slot.get("power") == "stopped"
+        renewed = slot.get("leaves") and slot.get("drained")
+        allowed = {"tag", "stop"} | ({"terminate"} if renewed or slot.get("spot") else set())
+        assert action.verb in allowed
+        assert action.verb != "stop" or slot.get("power") == "stopped"
 
 
 # -- law 5: one poisoned object delays no other --------------------------------------------------------------

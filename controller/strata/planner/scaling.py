@@ -161,6 +161,7 @@ def _scale_in(
         return
     taken: list[Instance] = []
     message = f"{len(counted) - excess} are wanted, and there are {len(counted)}"
+    touched = moves.touched()  # by the rollout, in this very pass: the next one counts them anew
     stale = frozenset(outdated.why)
     share = spot_share(snapshot.stack, snapshot.layer) if snapshot.stack is not None else None
     first = stale | market.superfluous(share, counted, len(counted) - excess, stale)
@@ -168,7 +169,8 @@ def _scale_in(
         if len(taken) >= excess or budget.changes <= 0:
             break
         name = member.metadata.name
-        if unseen(snapshot, member) or (name in budget.serving and not budget.spares(name)):
+        kept = name in touched or unseen(snapshot, member)
+        if kept or (name in budget.serving and not budget.spares(name)):
             continue
         leave = order(
             snapshot, member, "stop" if is_kept(snapshot, member, outdated) else "delete", reasons.SCALED_IN, message

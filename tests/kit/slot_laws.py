@@ -1,0 +1,130 @@
+"""Law 3 of slots: every write of a controller that adds a slot, takes one out, or orders one's end, is judged by what
+the store says at that very write. The arithmetic is written down here a second time, on purpose."""
+
+import math
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+from strata.planner import capacity
+from strata.planner.budget import allowance
+from strata.resources import reasons
+from strata.resources.instance import Instance, Leave, Phase
+from strata.resources.layer import Layer
+from strata.resources.stack import Stack
+
+JUST_NOW_S = 60.0  # how old a daemon's view of another slot may be when it decides
+
+
+class SlotLaws:
+    """Told of every slot as it is written, it remembers when each was last online."""
+
+    def __init__(self, now_s: Callable[[], float], breach: Callable[[str], None]) -> None:
+        self._now_s = now_s
+        self._breach = breach
+        self._online_s: dict[str, float] = {}
+
+    def see(self, old: Instance | None, new: Instance) -> None:
+        if old is not None and old.status.phase == Phase.ONLINE != new.status.phase:
+            self._online_s[new.metadata.uid] = self._now_s()
+
+    def check(
+        self, old: Instance | None, new: Instance, *, layer: Layer, stack: Stack, members: Sequence[Instance]
+    ) -> None:
+        """`members` are those of the layer that are not being deleted, after the write that made `new` of `old`."""
+        wanted = _wanted(layer)
+        self._check_repairs(old, new, layer=layer, members=members, wanted=wanted)
+        owner = next((one.uid for one in new.metadata.owner_references), "")
+        if layer.metadata.deleting or stack.metadata.deleting or owner != layer.metadata.uid:
+            return
+        surge, missing = _room(layer, wanted)
+        slots = sum(counts(one) for one in members)
+        before = old is not None and counts(old)
+        adopted = old is None and new.status.launch is not None
+        name = f"law 3: {new.metadata.name}"
+        if counts(new) and not before and not adopted and slots > wanted + surge:
+            self._breach(f"{name} is one of {slots} slots, {wanted} are wanted, and {surge} more for a rollout")
+        if before and not counts(new) and slots < wanted:
+            self._breach(f"{name} was taken out, {slots} are left, {wanted} are wanted")
+        self._check_renewal(old, new, layer=layer)
+        if old is not None and _ordered(new) != _ordered(old):
+            self._check_working(old, new, members=members, needed=wanted - missing)
+
+    def _check_working(self, old: Instance, new: Instance, *, members: Sequence[Instance], needed: int) -> None:
+        """One that works may go, or begin to go, only if enough of the others work."""
+        others = [one for one in members if one.metadata.uid != new.metadata.uid and _stays(one)]
+        working = sum(self._is_online(one) for one in others)
+        if old.status.phase == Phase.ONLINE and _goes(new) and working < needed:
+            self._breach(f"law 3: {new.metadata.name} goes, {working} others work, {needed} must")
+
+    def _check_renewal(self, old: Instance | None, new: Instance, *, layer: Layer) -> None:
+        """Only what is outdated is renewed."""
+        leave, update, rollout = new.status.leave, layer.spec.update, layer.status.rollout
+        if (
+            leave is None
+            or leave.reason != reasons.ROLLING_UPDATE
+            or (old is not None and old.status.leave is not None)
+        ):
+            return
+        by_age = update.max_age is not None or update.restarted_at is not None
+        template = layer.status.rollout.template if rollout is not None else ""
+        ec2, types = new.status.ec2, layer.spec.instance.types
+        by_type = ec2 is not None and types is not None and ec2.type not in types
+        if not by_age and not by_type and new.status.template == template:
+            self._breach(f"law 7: {new.metadata.name} is renewed, and of the present template")
+
+    def _check_repairs(
+        self, old: Instance | None, new: Instance, *, layer: Layer, members: Sequence[Instance], wanted: int
+    ) -> None:
+        marked = new.status.heal is not None and (old is None or old.status.heal is None) and _runs(new)
+        repaired = sum(
+            one.status.heal is not None for one in members if one.spec.availability == "manual" or counts(one)
+        )
+        by_hand = sum(one.spec.availability == "manual" for one in members)
+        allowed = allowance(layer.spec.healing.max_unhealthy, wanted + by_hand)
+        if marked and repaired > allowed:
+            self._breach(f"law 3: {repaired} of {layer.metadata.name} are under repair, {allowed} may be")
+
+    def _is_online(self, slot: Instance) -> bool:
+        just_now = self._now_s() - self._online_s.get(slot.metadata.uid, -math.inf) <= JUST_NOW_S
+        return slot.status.phase == Phase.ONLINE or just_now
+
+
+def counts(slot: Instance) -> bool:
+    """Whether it counts towards its layer's number."""
+    if slot.spec.availability != "layer" or slot.metadata.deleting or slot.spec.power == "stopped":
+        return False
+    return slot.status.leave is None or slot.status.leave.then == "replace"
+
+
+def _stays(slot: Instance) -> bool:
+    return counts(slot) and slot.status.leave is None
+
+
+def _goes(slot: Instance) -> bool:
+    return not counts(slot) or slot.status.leave is not None
+
+
+def _ordered(slot: Instance) -> tuple[bool, str, Leave | None]:
+    return (slot.metadata.deleting, slot.spec.power, slot.status.leave)
+
+
+def _wanted(layer: Layer) -> int:
+    rules = layer.spec.capacity
+    by_rule = bool(rules.schedule) or rules.load is not None  # then the number is what the same write says
+    return layer.status.desired if by_rule else capacity.desired(rules, (), 0).count
+
+
+def _room(layer: Layer, wanted: int) -> tuple[int, int]:
+    update = layer.spec.update
+    surge = math.ceil(_share(update.max_surge, wanted))
+    missing = math.floor(_share(update.max_unavailable, wanted))
+    return (0 if update.strategy == "OnDelete" else surge), max(missing, int(surge == 0))
+
+
+def _share(said: int | str, wanted: int) -> Fraction:
+    return Fraction(said) if isinstance(said, int) else Fraction(int(said.rstrip("%")), 100) * wanted
+
+
+def _runs(slot: Instance) -> bool:
+    """The breaker governs the end of machines that still run, not of those that stopped behind our back."""
+    return slot.status.heal is not None and slot.status.heal.reason != reasons.STOPPED_EXTERNALLY
