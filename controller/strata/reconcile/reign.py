@@ -47,6 +47,7 @@ from strata.reconcile.reaper import Reaper
 from strata.reconcile.refusals import Refusals
 from strata.reconcile.region_metrics import RegionCollector
 from strata.reconcile.regions import Region, Regions, StackListener, Where, name_of, place_of
+from strata.reconcile.revisions import RevisionPass
 from strata.reconcile.routing import Routing
 from strata.reconcile.signals import Signals, SignalSources
 from strata.reconcile.stack_pass import StackPass
@@ -138,6 +139,7 @@ class Reign:
             rng=rng,
             policy=self._policy,
         )
+        self._revisions = RevisionPass(objects, repository)
         self._stacks = StackPass(objects, self.regions, repository, self._events, clock=clock, policy=self._policy)
 
     def unhealthy(self) -> list[tuple[str, str]]:
@@ -189,6 +191,9 @@ class Reign:
             return await self._stacks.reconcile(key)
         if key.kind is kinds.LAYER:
             return await self._reconcile_layer(key)
+        if key.kind is kinds.LAYER_REVISION:
+            await self._revisions.reconcile(key)
+            return None
         return await self._instances.reconcile(key)
 
     async def _reconcile_layer(self, key: ObjectKey) -> float | None:
