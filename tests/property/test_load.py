@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from strata.planner.facts import Alarm, Known, Series, SignalFact, Unknown
 from strata.planner.load import LoadDecision, LoadSnapshot, decide, history_of
-from strata.planner.signals import stale_after
 from strata.reconcile.history import History
 from strata.resources.load import DownRule, Load, LoadStatus, PrometheusQuery, Signal, Target, UpRule
 from strata.resources.signal import AlarmState, AlarmValue, Point
@@ -21,11 +20,13 @@ MINUTE = timedelta(minutes=1)
 QUERY = PrometheusQuery(source="main", query="sum(jobs)")
 
 
-def series(values: list[float], *, until: datetime = START, period_s: int = 60, members: int = 0) -> Known[Series]:
+def series(
+    values: list[float], *, until: datetime = START, period_s: int = 60, members: int = 0, late_s: int = 60
+) -> Known[Series]:
     """Points of equal distance, the last one at `until`."""
     period = timedelta(seconds=period_s)
     points = tuple(Point(until - period * (len(values) - 1 - n), value) for n, value in enumerate(values))
-    return Known(Series(period_s, points, members))
+    return Known(Series(period_s, points, members, late_s))
 
 
 def queue_load(**rules: object) -> Load:
@@ -67,7 +68,7 @@ class Daemon:
     """What one process knows of the source, as the collectors keep it."""
 
     source: Source
-    history: History = field(default_factory=lambda: History(60))
+    history: History = field(default_factory=lambda: History(60, 60))
 
     def read(self, load: Load, now: datetime) -> SignalFact:
         self.history.need(history_of(load))
@@ -417,17 +418,17 @@ def test_a_load_that_asks_for_more_than_max_is_limited() -> None:
 
 
 @pytest.mark.parametrize(
-    ("period_s", "age_s", "known"), [(60, 180, True), (60, 181, False), (300, 900, True), (300, 901, False)]
+    ("period_s", "late_s", "age_s", "known"),
+    [(60, 60, 180, True), (60, 60, 181, False), (60, 180, 300, True), (300, 300, 900, True), (300, 300, 901, False)],
 )
 def test_numbers_are_stale_after_two_periods_and_what_the_source_may_be_late(
     period_s: int,
+    late_s: int,
     age_s: int,
-    known: bool,  # noqa: FBT001
+    known: bool,  # noqa: FBT001 - a table's column
 ) -> None:
-    assert stale_after(period_s) >= timedelta(seconds=2 * period_s)
-    (verdict,) = ask(
-        queue_load(), {"queue": series([50.0] * 20, period_s=period_s)}, now=START + timedelta(seconds=age_s)
-    ).verdicts
+    fact = series([50.0] * 20, period_s=period_s, late_s=late_s)
+    (verdict,) = ask(queue_load(), {"queue": fact}, now=START + timedelta(seconds=age_s)).verdicts
     assert (verdict.status == "True") is known
 
 

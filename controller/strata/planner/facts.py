@@ -64,11 +64,13 @@ MachineFact = Known[Observed] | Absent | Unknown
 @dataclass(frozen=True, slots=True)
 class Series:
     """A signal's numbers: one a period (but for those that are missing), oldest first. `members`: the newest is an
-    average over so many of the layer's members, so that fewer would have more each; 0: it is no such average."""
+    average over so many of the layer's members, so that fewer would have more each; 0: it is no such average.
+    `late_s`: how long after its time a number may come."""
 
     period_s: int
     points: tuple[Point, ...]
     members: int = 0
+    late_s: int = 60
 
 
 @dataclass(frozen=True, slots=True)

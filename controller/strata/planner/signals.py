@@ -12,8 +12,6 @@ from strata.planner.facts import Alarm, Known, Series, SignalFact, Unknown
 from strata.resources import reasons
 from strata.resources.signal import Point
 
-_BASIC_PERIOD_S = 300  # CloudWatch's points of such periods come minutes late
-_LATE_S, _BASIC_LATE_S = 60, 300
 _ALARM_AGE = timedelta(minutes=3)  # alarms are read once a minute
 _SKEW = timedelta(minutes=2)  # a source's clock may be so much ahead of ours
 _MIN_PERIODS = 2
@@ -41,22 +39,21 @@ def _fresh_series(fact: SignalFact, series: Series, now: datetime) -> SignalFact
     if not series.points:
         return Unknown(reasons.NO_POINTS, "the source has no numbers")
     newest = series.points[-1].at
-    if now - newest > stale_after(series.period_s):
+    if now - newest > stale_after(series.period_s, series.late_s):
         return Unknown(reasons.STALE, f"the newest number is of {_at(newest)}")
     if newest - now > _SKEW + timedelta(seconds=series.period_s):
         return Unknown(reasons.STALE, "the newest number is of the future: a clock is wrong")
     return fact
 
 
-def stale_after(period_s: int) -> timedelta:
-    """How old the newest point may be: two periods, and what its source may be late."""
-    late_s = _LATE_S if period_s < _BASIC_PERIOD_S else _BASIC_LATE_S
+def stale_after(period_s: int, late_s: int) -> timedelta:
+    """How old the newest point may be."""
     return timedelta(seconds=2 * period_s + late_s)
 
 
-def kept_for(period_s: int, wanted: timedelta) -> timedelta:
-    """How much of a history may be needed for a window of `wanted`, whose newest point may be late."""
-    return span_of(period_s, wanted) + stale_after(period_s)
+def kept_for(period_s: int, late_s: int, wanted: timedelta) -> timedelta:
+    """How much of a history may be needed for a window of `wanted`."""
+    return span_of(period_s, wanted) + stale_after(period_s, late_s)
 
 
 def span_of(period_s: int, wanted: timedelta) -> timedelta:
@@ -92,7 +89,7 @@ class MemberPoints:
     points: Sequence[Point]
 
 
-def averaged(members: Sequence[MemberPoints], period_s: int) -> Known[Series] | Unknown:
+def averaged(members: Sequence[MemberPoints], period_s: int, late_s: int) -> Known[Series] | Unknown:
     """The average at each moment for which at least half of the members that count by then have a number."""
     counts_from = sorted(member.counts_from for member in members)
     sums: dict[datetime, float] = defaultdict(float)
@@ -108,7 +105,7 @@ def averaged(members: Sequence[MemberPoints], period_s: int) -> Known[Series] | 
         if reporting[at] * 2 >= counted:
             points.append(Point(at, sums[at] / reporting[at]))
     if points:
-        return Known(Series(period_s, tuple(points), members=bisect_right(counts_from, points[-1].at)))
+        return Known(Series(period_s, tuple(points), bisect_right(counts_from, points[-1].at), late_s))
     if counted:
         return Unknown(reasons.TOO_FEW_REPORT, f"less than half of {counted} machines have a number")
     return Unknown(reasons.NO_POINTS, "no machine has a number yet")

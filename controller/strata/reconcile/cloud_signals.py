@@ -29,6 +29,7 @@ T = TypeVar("T")
 FIRST_WITHIN_S: Final = 5.0  # daemons that start together do not ask together
 _WARM_UP: Final = timedelta(minutes=2)  # what a machine does as it starts is no load
 _DETAILED_S, _BASIC_S = 60, 300
+_LATE_S: Final = {_DETAILED_S: 180, _BASIC_S: 300}  # by the period: EC2's numbers take minutes to appear
 _NOT_READ: Final = Unknown(reasons.NOT_READ_YET, "not read since this daemon leads")
 _NO_MEMBERS: Final = Unknown(reasons.NO_MEMBERS, "no machine is online for two minutes")
 
@@ -72,7 +73,9 @@ class CloudSignals:
         if any(history is None or not history.read for _, history in found):
             return _NOT_READ  # also if only one is missing: the average over the others may be far off
         members = [(counts_from, history) for counts_from, history in found if history is not None]
-        average = averaged([MemberPoints(since, history.points) for since, history in members], _period_s(layer, stack))
+        period_s = _period_s(layer, stack)
+        told = [MemberPoints(since, history.points) for since, history in members]
+        average = averaged(told, period_s, _LATE_S[period_s])
         fact = fresh(average, now)
         failures = (history.failure for _, history in members if history.failure is not None)
         return next(failures, fact) if isinstance(fact, Unknown) else fact
@@ -118,7 +121,7 @@ class CloudSignals:
             if load is None or CPU_PERCENT not in signals_of(load):
                 continue
             for query, _ in _queries(self._objects, layer.object, stack.object):
-                history = needed[query] = self._metrics.get(query) or History(query.period_s)
+                history = needed[query] = self._metrics.get(query) or _new_history(query)
                 history.need(history_of(load))
         self._metrics = needed
         return [(query, history, history.begin_at(now)) for query, history in needed.items() if history.due(now)]
@@ -163,6 +166,10 @@ class CloudSignals:
             self._alarm_failures.pop(name, None)
             absent = Unknown(reasons.ALARM_NOT_FOUND, f"there is no alarm {name}")
             self._alarms[name] = absent if state is None else Known(Alarm(state, now))
+
+
+def _new_history(query: MetricQuery) -> History:
+    return History(query.period_s, _LATE_S[query.period_s])
 
 
 def _queries(objects: Objects, layer: Layer, stack: Stack) -> Iterator[tuple[MetricQuery, datetime]]:

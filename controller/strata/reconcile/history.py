@@ -14,12 +14,14 @@ _READ_AGAIN_PERIODS = 2  # a source may still correct so many
 
 
 class History:
-    """`points` are oldest first. `failure`: why the last read brought nothing; None: it was answered."""
+    """`points` are oldest first; each may come `late_s` late. `failure`: why the last read brought nothing; None
+    where it was answered."""
 
-    __slots__ = ("_kept_for", "failure", "period_s", "points", "read")
+    __slots__ = ("_kept_for", "failure", "late_s", "period_s", "points", "read")
 
-    def __init__(self, period_s: int) -> None:
+    def __init__(self, period_s: int, late_s: int) -> None:
         self.period_s = period_s
+        self.late_s = late_s
         self.points: list[Point] = []
         self.failure: Unknown | None = None
         self.read = False  # whether any read ended since this leadership began
@@ -27,7 +29,7 @@ class History:
 
     def need(self, wanted: timedelta) -> None:
         """The rules look back so far now."""
-        self._kept_for = kept_for(self.period_s, wanted)
+        self._kept_for = kept_for(self.period_s, self.late_s, wanted)
 
     def due(self, now: datetime) -> bool:
         """Whether the source may have a point that is not known yet: asking it costs money."""

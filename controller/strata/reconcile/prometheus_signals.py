@@ -25,6 +25,7 @@ from strata.resources.layer import Layer
 from strata.resources.load import PrometheusQuery
 from strata.signals.port import Prometheus, PrometheusSource
 
+_LATE_S: Final = 60  # a query is answered with what is so now
 _AT_ONCE: Final = 4  # calls to one source: a thousand layers' queries come after each other, not as a flood
 _NOT_READ: Final = Unknown(reasons.NOT_READ_YET, "not read since this daemon leads")
 
@@ -55,7 +56,7 @@ class PrometheusSignals:
         history = self._histories.get(query)
         if history is None or not history.read:
             return _NOT_READ
-        fact = fresh(Known(Series(self._step_s, tuple(history.points))), self._clock.now())
+        fact = fresh(Known(Series(self._step_s, tuple(history.points), late_s=_LATE_S)), self._clock.now())
         return history.failure or fact if isinstance(fact, Unknown) else fact
 
     async def run(self) -> None:
@@ -78,7 +79,7 @@ class PrometheusSignals:
         for layer in self._objects.layers():
             for query, span in _queries(layer.object):
                 spans[query] = max(span, spans.get(query, span))
-        self._histories = {query: self._histories.get(query) or History(self._step_s) for query in spans}
+        self._histories = {query: self._histories.get(query) or History(self._step_s, _LATE_S) for query in spans}
         by_source: dict[str, list[PrometheusQuery]] = {}
         for query, span in spans.items():
             self._histories[query].need(span)
