@@ -14,6 +14,7 @@ import urllib.request
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -89,7 +90,8 @@ class Simulator:
     def __init__(self, directory: Path) -> None:
         (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
-        command = [sys.executable, "-m", "strata_sim", "--listen", f"127.0.0.1:{port}"]
+        clock = ("--clock-file", str(self.clock_file))
+        command = [sys.executable, "-m", "strata_sim", "--listen", f"127.0.0.1:{port}", *clock]
         self.process = Process(command, directory / "simulator.log")
 
     def start(self) -> None:
@@ -118,6 +120,23 @@ class Installation:
     daemons: dict[str, Process] = field(default_factory=dict)
     urls: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def clock_file(self) -> Path:
+        """How far ahead the wall time of all of it is."""
+        return self.directory / "clock"
+
+    def now(self) -> datetime:
+        """The wall time of all of it."""
+        return datetime.fromisoformat(self.sim("clock")["now"])
+
+    def set_clock(self, to: datetime) -> None:
+        """Set the wall time forward."""
+        self.sim("clock", {"to": to.isoformat()})
+
+    def pass_time(self, by: timedelta) -> None:
+        """Set the wall time forward by so much."""
+        self.sim("clock", {"by_s": by.total_seconds()})
+
     def __enter__(self) -> Self:
         self.etcd.start()
         self.ec2.start()
@@ -141,7 +160,8 @@ class Installation:
         command = [
             *(sys.executable, "-m", "strata", "server", "--etcd", self.etcd.url),
             *("--listen", f"127.0.0.1:{port}", "--endpoint", f"{self.ec2.name}={self.ec2.url}", "--log-format", "json"),
-            *("--data-dir", str(self.directory / name), *self.daemon_flags),
+            *("--data-dir", str(self.directory / name), "--clock-file", str(self.clock_file)),
+            *("--prometheus", f"sim={self.sim_url}", *self.daemon_flags),
         ]
         daemon = self.daemons[name] = Process(command, self.directory / f"{name}.log")
         self.urls[name] = url
