@@ -13,7 +13,7 @@ from strata_sim.tag_rules import tags_of
 
 USER_DATA_MAX_BYTES = 16384
 _TOKEN_MAX = 64
-_VOLUME_TYPES = {"gp2": 16384, "gp3": 16384, "io1": 16384, "io2": 65536, "st1": 16384, "sc1": 16384, "standard": 1024}
+_VOLUME_TYPES = {"gp2": 16384, "gp3": 65536, "io1": 16384, "io2": 65536, "st1": 16384, "sc1": 16384, "standard": 1024}
 _TAGGED = ("instance", "volume", "network-interface", "spot-instances-request")
 _CHOICES = {
     "HttpTokens": ("optional", "required"),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.moto, pytest.mark.etcd]
 
 _REGION = "us-east-1"
+_ANY = "moto takes any credentials"
 _SIZES = ("micro", "small", "medium", "large", "xlarge", "2xlarge")
 _TYPES = [f"{family}.{size}" for family in ("t3", "t3a", "t2") for size in _SIZES]
 _LIVE = ("pending", "running", "stopping", "stopped")
@@ -40,7 +41,7 @@ def moto_installation(tmp_path: Path) -> Iterator[Installation]:
 def ec2(moto_installation: Installation) -> "Iterator[EC2Client]":
     endpoint = moto_installation.ec2.url
     client = boto3.client(
-        "ec2", region_name=_REGION, endpoint_url=endpoint, aws_access_key_id="test", aws_secret_access_key="test"
+        "ec2", region_name=_REGION, endpoint_url=endpoint, aws_access_key_id=_ANY, aws_secret_access_key=_ANY
     )
     with closing(client):
         yield client

@@ -20,6 +20,8 @@ _TAGGED: Mapping[Market, tuple[str, ...]] = {
     "on-demand": ("instance", "volume"),
     "spot": ("instance", "volume", "spot-instances-request"),
 }
+# With tags in the metadata EC2 refuses keys with a slash, as ours; an account may have them on for all that do not say.
+_METADATA = {"HttpEndpoint": "enabled", "HttpTokens": "required", "InstanceMetadataTags": "disabled"}
 # One-time: EC2 itself never launches another one. No price: up to that of on-demand, and never interrupted for it.
 _SPOT = {
     "MarketType": "spot",
@@ -81,7 +83,7 @@ def run_parameters(
         "InstanceType": type_,
         "SubnetId": subnet.id,
         "BlockDeviceMappings": [{"DeviceName": image.root_device_name, "Ebs": ebs}],
-        "MetadataOptions": {"HttpEndpoint": "enabled", "HttpTokens": "required"},
+        "MetadataOptions": _METADATA,
         "Monitoring": {"Enabled": bool(template.detailed_monitoring)},
         "TagSpecifications": [{"ResourceType": kind, "Tags": tag_list} for kind in _TAGGED[market]],
     }

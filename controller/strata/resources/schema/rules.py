@@ -22,6 +22,7 @@ _DURATION_LIMITS = (timedelta(seconds=1), timedelta(days=30))
 _MAX_AGE_LIMITS = (timedelta(minutes=10), timedelta(days=3650))
 _SHUTDOWN_LIMITS = (timedelta(0), timedelta(days=1))
 _NOTHING = (0, "0%", "00%")
+_VOLUME_LIMIT_GIB = {"gp2": 16384, "standard": 1024}  # the schema has gp3's
 
 
 def judge_rules(plural: str, document: Document, old: Document | None) -> Iterator[Cause]:
@@ -48,6 +49,14 @@ def _user_data_size(document: Document, _old: Document | None) -> Iterator[Cause
     if size_bytes > USER_DATA_LIMIT_BYTES >= len(user_data):
         message = f"Too long: must have at most {USER_DATA_LIMIT_BYTES} bytes, has {size_bytes}"
         yield Cause("spec.instance.userData", "FieldValueTooLong", message)
+
+
+def _root_volume_size(document: Document, _old: Document | None) -> Iterator[Cause]:
+    size_gib, type_ = (_at(document, "spec", "instance", "rootVolume", name) for name in ("sizeGiB", "type"))
+    limit_gib = _VOLUME_LIMIT_GIB.get(type_) if isinstance(type_, str) else None
+    if limit_gib is not None and isinstance(size_gib, int) and size_gib > limit_gib:
+        must = f"must be at most {limit_gib} for a volume of type {type_}"
+        yield _invalid("spec.instance.rootVolume.sizeGiB", size_gib, must)
 
 
 def _some_subnet(document: Document, _old: Document | None) -> Iterator[Cause]:
@@ -139,7 +148,7 @@ def _invalid(field: str, value: Any, must: str) -> Cause:  # noqa: ANN401 - JSON
 
 Rule = Callable[[Document, Document | None], Iterator[Cause]]
 
-_EVERY_KIND: tuple[Rule, ...] = (_one_image_source, _user_data_size)
+_EVERY_KIND: tuple[Rule, ...] = (_one_image_source, _user_data_size, _root_volume_size)
 _BY_PLURAL: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
     {
         STACK.plural: (_some_subnet, _place_is_fixed),
