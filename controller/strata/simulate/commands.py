@@ -103,7 +103,7 @@ class _Signal(click.ParamType):  # type: ignore[type-arg] # generic in newer cli
     metavar="URL",
     help="The Prometheus of queries without @URL.",
 )
-@click.option("--lag", type=_Duration(), default="0s", metavar="TIME", help="How late numbers are known. [default: 0s]")
+@click.option("--lag", type=_Duration(), default="5s", metavar="TIME", help="How late numbers are known. [default: 5s]")
 @click.option("--boot", type=_Duration(), default="2m", metavar="TIME", help="From launch until online. [default: 2m]")
 @click.option(
     "--warm-boot", type=_Duration(), default="1m", metavar="TIME", help="The same for a warm machine. [default: 1m]"
