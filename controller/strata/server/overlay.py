@@ -3,6 +3,7 @@
 Each document is admitted as a write would be.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -12,16 +13,18 @@ from strata.resources.codec import decode_object
 from strata.resources.instance import Instance
 from strata.resources.kinds import INSTANCE, LAYER, STACK, Kind
 from strata.resources.layer import Layer
-from strata.resources.meta import Record
+from strata.resources.meta import Record, is_true
 from strata.resources.stack import Stack
 from strata.server.context import Context
 from strata.server.failures import bad_request
 from strata.server.resource import Document, Resource
 from strata.server.writing import WriteOptions, admit_new, admit_next
+from strata.store.port import KeyValue
 
 _KINDS = {kind.kind: kind for kind in (STACK, LAYER, INSTANCE)}
 _UNTOUCHED = ("uid", "resourceVersion")  # it is asked what would be, not of one revision
 _OPTIONS = WriteOptions(dry_run=True)
+_AT_ONCE = 200  # objects that are decoded in one go
 
 _Key = tuple[str, str, str]  # kind, namespace, name
 
@@ -42,22 +45,27 @@ class Overlay:
 
     def layers(self) -> list[Layer]:
         """The layers that the documents may change: those named, and all of a stack that is named."""
+        named = set(self.named)
         stacks = {name for kind, _, name in self.named if kind == STACK.kind}
         found = (
             one
             for key, one in self.after.items()
-            if isinstance(one, Layer) and (key in self.named or one.metadata.namespace in stacks)
+            if isinstance(one, Layer) and (key in named or one.metadata.namespace in stacks)
         )
         return sorted(found, key=lambda one: (one.metadata.namespace, one.metadata.name))
 
-    def layers_of(self, namespace: str) -> Iterator[Layer]:
-        return (one for one in self.after.values() if isinstance(one, Layer) and one.metadata.namespace == namespace)
+    def protected(self, namespace: str) -> frozenset[str]:
+        """The stack's layers whose breaker is open."""
+        layers = (one for one in self.after.values() if isinstance(one, Layer) and one.metadata.namespace == namespace)
+        return frozenset(one.metadata.name for one in layers if is_true(one.status.conditions, "Protected"))
 
-    def members(self, layer: Layer) -> list[Instance]:
-        """The Instances whose first layer this is."""
-        own = (layer.metadata.namespace, layer.metadata.name)
-        found = (one for one in self.after.values() if isinstance(one, Instance))
-        return [one for one in found if (one.metadata.namespace, one.spec.layers[0]) == own]
+    def members(self) -> dict[tuple[str, str], list[Instance]]:
+        """The Instances by their stack and first layer."""
+        found: dict[tuple[str, str], list[Instance]] = {}
+        for one in self.after.values():
+            if isinstance(one, Instance):
+                found.setdefault((one.metadata.namespace, one.spec.layers[0]), []).append(one)
+        return found
 
     def by_hand(self) -> Iterator[tuple[Instance | None, Instance]]:
         """The hand-made Instances that the documents are about, as they were and as they would be."""
@@ -78,36 +86,34 @@ class Overlayer:
         """Read the stacks concerned and lay the documents over them. Raises Refusal for one that no write would take,
         and what the store raises."""
         placed = [(self._resource(document), document) for document in documents]
-        stacks = sorted({_namespace(resource, document) or _name(document) for resource, document in placed})
-        overlay = Overlay()
-        stored: dict[_Key, Document] = {}
-        async for key, document in self._stored(stacks):
-            stored[key] = document
-            _put(overlay, overlay.before, key, document)
+        overlay = Overlay(named=[_key(resource, document) for resource, document in placed])
+        stored: dict[_Key, KeyValue] = {}
+        for stack in sorted({namespace or name for _, namespace, name in overlay.named}):
+            async for key, kv in self._stored(stack):
+                stored[key] = kv
+                _put(overlay, overlay.before, key, kv.value)
+                if len(stored) % _AT_ONCE == 0:
+                    await asyncio.sleep(0)  # others have their turns
         overlay.after = dict(overlay.before)
-        for resource, document in placed:
-            key = (resource.kind, _namespace(resource, document), _name(document))
-            _put(overlay, overlay.after, key, self._admitted(resource, key, document, stored.get(key)))
-            overlay.named.append(key)
+        for key, (resource, document) in zip(overlay.named, placed, strict=True):
+            admitted = self._admitted(resource, key, document, stored.get(key))
+            _put(overlay, overlay.after, key, msgspec.json.encode(admitted))
         return overlay
 
-    def _admitted(self, resource: Resource, key: _Key, document: Document, old: Document | None) -> Document:
+    def _admitted(self, resource: Resource, key: _Key, document: Document, old: KeyValue | None) -> Document:
         metadata = {name: value for name, value in document["metadata"].items() if name not in _UNTOUCHED}
         wanted = {**document, "metadata": metadata}
         if old is None:
             return admit_new(resource, key[1], wanted, _OPTIONS, now=self._context.clock.now())[0]
-        return admit_next(resource, old, wanted, _OPTIONS)[0]
+        return admit_next(resource, resource.render(old), wanted, _OPTIONS)[0]
 
-    async def _stored(self, stacks: Iterable[str]) -> AsyncIterator[tuple[_Key, Document]]:
-        for name in stacks:
-            stack = self._resources[STACK.kind]
-            kv = await self._context.store.get(stack.key("", name))
-            if kv is not None:
-                yield (STACK.kind, "", name), stack.render(kv)
-            for kind in (LAYER, INSTANCE):
-                resource = self._resources[kind.kind]
-                for kv in (await self._context.store.list(kind.prefix(name))).items:
-                    yield (kind.kind, name, resource.names(kv.key)[1]), resource.render(kv)
+    async def _stored(self, stack: str) -> AsyncIterator[tuple[_Key, KeyValue]]:
+        kv = await self._context.store.get(STACK.key(stack))
+        if kv is not None:
+            yield (STACK.kind, "", stack), kv
+        for kind in (LAYER, INSTANCE):
+            for kv in (await self._context.store.list(kind.prefix(stack))).items:
+                yield (kind.kind, stack, self._resources[kind.kind].names(kv.key)[1]), kv
 
     def _resource(self, document: Document) -> Resource:
         resource = self._resources.get(str(document.get("kind")))
@@ -121,17 +127,14 @@ class Overlayer:
         return resource
 
 
-def _put(overlay: Overlay, objects: dict[_Key, Record], key: _Key, document: Document) -> None:
+def _put(overlay: Overlay, objects: dict[_Key, Record], key: _Key, value: bytes) -> None:
     kind: Kind = _KINDS[key[0]]
     try:
-        objects[key] = decode_object(kind, msgspec.json.encode(document), mod_revision=0)
-    except msgspec.ValidationError:
+        objects[key] = decode_object(kind, value, mod_revision=0)
+    except (msgspec.MsgspecError, OverflowError):
         overlay.unreadable.add(key)
 
 
-def _namespace(resource: Resource, document: Document) -> str:
-    return str(document["metadata"]["namespace"]) if resource.namespaced else ""
-
-
-def _name(document: Document) -> str:
-    return str(document["metadata"]["name"])
+def _key(resource: Resource, document: Document) -> _Key:
+    metadata = document["metadata"]
+    return resource.kind, str(metadata["namespace"]) if resource.namespaced else "", str(metadata["name"])

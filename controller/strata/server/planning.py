@@ -22,7 +22,7 @@ from strata.resources import explain_sum
 from strata.resources.codec import to_plain
 from strata.resources.kinds import INSTANCE
 from strata.resources.layer import Layer
-from strata.resources.meta import find_condition, is_true
+from strata.resources.meta import find_condition
 from strata.server import body
 from strata.server.answers import json_answer
 from strata.server.context import Context
@@ -73,9 +73,10 @@ class Planning:
 
 async def _layers(overlay: Overlay, now: datetime, until: datetime) -> list[Document]:
     planned: list[Document] = []
-    passes_left = _PASSES
+    passes_left, members = _PASSES, overlay.members()
     for layer in overlay.layers():
-        fleet = _fleet(overlay, layer, now)
+        fleet = _fleet(overlay, layer)
+        fleet.settle(members.get((layer.metadata.namespace, layer.metadata.name), ()), now)
         timeline = Timeline(now, until, layer.status)
         cut = False
         for _ in Forecaster(fleet, NoSignals(), _POLICY).walk(timeline):
@@ -88,19 +89,16 @@ async def _layers(overlay: Overlay, now: datetime, until: datetime) -> list[Docu
     return planned
 
 
-def _fleet(overlay: Overlay, layer: Layer, now: datetime) -> ModelFleet:
-    stack = layer.metadata.namespace
-    protected = (one.metadata.name for one in overlay.layers_of(stack) if is_true(one.status.conditions, "Protected"))
-    unreadable = (name for kind, inside, name in overlay.unreadable if (kind, inside) == (INSTANCE.kind, stack))
-    fleet = ModelFleet(
+def _fleet(overlay: Overlay, layer: Layer) -> ModelFleet:
+    stack, name = layer.metadata.namespace, layer.metadata.name
+    unreadable = (slot for kind, inside, slot in overlay.unreadable if (kind, inside) == (INSTANCE.kind, stack))
+    return ModelFleet(
         overlay.stack(stack),
         layer,
         _ASSUMED,
-        protected=frozenset(protected),
-        unreadable=frozenset(name for name in unreadable if name.rpartition("-")[0] == layer.metadata.name),
+        protected=overlay.protected(stack),
+        unreadable=frozenset(slot for slot in unreadable if slot.rpartition("-")[0] == name),
     )
-    fleet.settle(overlay.members(layer), now)
-    return fleet
 
 
 def _layer(overlay: Overlay, layer: Layer, timeline: Timeline, *, cut: bool) -> Document:
