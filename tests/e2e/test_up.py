@@ -142,12 +142,15 @@ def test_data_that_was_asked_to_stay_is_there_the_next_time(newcomer: Newcomer) 
     up_in_the_background(newcomer, *data)
     uid = newcomer.json("get", "stack", "todo-production")["metadata"]["uid"]
     newcomer.run("scale", "layer/web", "-n", "todo-staging", "--always", "0")
+    set_to = newcomer.run("sim", "clock", "+3h").strip()
     newcomer.run("down")
     assert not (newcomer.data / "kubeconfig").exists()
 
     up_in_the_background(newcomer, *data)
     assert newcomer.json("get", "stack", "todo-production")["metadata"]["uid"] == uid
     assert newcomer.json("get", "layer", "web", "-n", "todo-staging")["spec"]["capacity"]["always"] == 0
+    assert newcomer.run("sim", "clock").strip() >= set_to, "what was written is of no time that has not come"
+    assert "queue-workers" in newcomer.run("sim", "load")
 
 
 def test_a_second_world_of_the_same_user_is_refused_and_says_why(newcomer: Newcomer) -> None:

@@ -85,7 +85,7 @@ def _bring_up(
             if examples is not None and (options.detach or options.json):
                 raise
             progress.warn(str(late))
-        if examples is not None:
+        if options.examples:  # also in a world that goes on: the load is the simulator's, which is a new one
             start_load(Simulator(ready.world.simulator))
     return ready.world, examples
 
