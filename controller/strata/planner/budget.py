@@ -68,9 +68,10 @@ class Budget:
         self.serving.discard(name)
         self.changes -= 1
 
-    def take_back(self, name: str) -> None:
-        """A change to this slot, which serves, after which it is counted on again."""
-        self.serving.add(name)
+    def take_back(self, name: str, *, works: bool) -> None:
+        """A change to this slot, after which it counts again."""
+        if works:
+            self.serving.add(name)
         self.changes -= 1
 
 

@@ -134,5 +134,5 @@ def rollout_notes(before: LayerStatus, after: LayerStatus) -> tuple[Note, ...]:
         and after.rollout is not None
         and before.rollout.outdated > 0 == after.rollout.outdated
     ):
-        notes.append(Note(reasons.ROLLED_OUT, f"all {after.rollout.total} are renewed"))
+        notes.append(Note(reasons.ROLLED_OUT, "no machine is outdated any more"))
     return tuple(notes)

@@ -11,7 +11,7 @@ from strata.planner import capacity, market
 from strata.planner.budget import Budget, serves
 from strata.planner.conditions import some
 from strata.planner.draining import fact_of, is_kept, order, send_off, unseen
-from strata.planner.facts import Absent, Note
+from strata.planner.facts import Absent, Note, Unknown
 from strata.planner.healing import Healing
 from strata.planner.layer_plan import LayerSnapshot, Moves, NewSlot, Powered
 from strata.planner.layer_status import template_fault
@@ -20,7 +20,7 @@ from strata.planner.rollout import Rollout
 from strata.planner.roster import Roster, has_machine
 from strata.planner.template import spot_share
 from strata.resources import reasons
-from strata.resources.instance import Instance
+from strata.resources.instance import Instance, Phase
 from strata.resources.machine import Market
 
 _ASKED_BY_US = frozenset({reasons.SCALED_IN, reasons.ROLLING_UPDATE})  # such orders to leave may be taken back
@@ -84,20 +84,26 @@ def _take_back(
     budget: Budget,
     moves: Moves,
 ) -> list[Instance]:
-    """Slots on their way out whose machine works: nothing is lost. An outdated one helps where machines are `short` of
-    those desired, and is no use to a rollout."""
+    """Slots on their way out whose machine works, as far as anybody knows: nothing is lost. An outdated one helps where
+    machines are `short` of those desired, and is no use to a rollout."""
     back: list[Instance] = []
     for member in sorted(roster.leaving, key=lambda m: (m.metadata.name in outdated.why, capacity.ordinal(m))):
         leave, is_outdated = member.status.leave, member.metadata.name in outdated.why
         if len(back) >= (short if is_outdated else missing) or budget.changes <= 0:
             break
-        if leave is None or leave.reason not in _ASKED_BY_US or not serves(member, fact_of(snapshot, member)):
+        if leave is None or leave.reason not in _ASKED_BY_US or not _may_work(snapshot, member):
             continue
         if not (is_outdated and leave.reason == reasons.ROLLING_UPDATE):
             back.append(member)
-            budget.take_back(member.metadata.name)
+            budget.take_back(member.metadata.name, works=serves(member, fact_of(snapshot, member)))
     moves.stay.extend(back)
     return back
+
+
+def _may_work(snapshot: LayerSnapshot, member: Instance) -> bool:
+    """Also one that nobody has seen since a failover: to take it back ends nothing, and another one may be too many."""
+    fact = fact_of(snapshot, member)
+    return serves(member, fact) or (member.status.phase == Phase.ONLINE and isinstance(fact, Unknown))
 
 
 def _markets(
