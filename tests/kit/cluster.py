@@ -90,6 +90,7 @@ class Simulator:
     def __init__(self, directory: Path) -> None:
         (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
+        self.clock_file = directory / "clock"  # how far ahead wall time is
         clock = ("--clock-file", str(self.clock_file))
         command = [sys.executable, "-m", "strata_sim", "--listen", f"127.0.0.1:{port}", *clock]
         self.process = Process(command, directory / "simulator.log")
@@ -120,23 +121,6 @@ class Installation:
     daemons: dict[str, Process] = field(default_factory=dict)
     urls: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def clock_file(self) -> Path:
-        """How far ahead the wall time of all of it is."""
-        return self.directory / "clock"
-
-    def now(self) -> datetime:
-        """The wall time of all of it."""
-        return datetime.fromisoformat(self.sim("clock")["now"])
-
-    def set_clock(self, to: datetime) -> None:
-        """Set the wall time forward."""
-        self.sim("clock", {"to": to.isoformat()})
-
-    def pass_time(self, by: timedelta) -> None:
-        """Set the wall time forward by so much."""
-        self.sim("clock", {"by_s": by.total_seconds()})
-
     def __enter__(self) -> Self:
         self.etcd.start()
         self.ec2.start()
@@ -160,8 +144,7 @@ class Installation:
         command = [
             *(sys.executable, "-m", "strata", "server", "--etcd", self.etcd.url),
             *("--listen", f"127.0.0.1:{port}", "--endpoint", f"{self.ec2.name}={self.ec2.url}", "--log-format", "json"),
-            *("--data-dir", str(self.directory / name), "--clock-file", str(self.clock_file)),
-            *("--prometheus", f"sim={self.sim_url}", *self.daemon_flags),
+            *("--data-dir", str(self.directory / name), *self.daemon_flags),
         ]
         daemon = self.daemons[name] = Process(command, self.directory / f"{name}.log")
         self.urls[name] = url
@@ -205,8 +188,9 @@ class Cluster(Installation):
     etcd: Etcd
 
     def __init__(self, directory: Path, daemon_flags: tuple[str, ...] = ()) -> None:
-        etcd = Etcd(find_binary(DEBIAN), directory)
-        super().__init__(directory, Simulator(directory), etcd, daemon_flags)
+        etcd, simulator = Etcd(find_binary(DEBIAN), directory), Simulator(directory)
+        sources = ("--clock-file", str(simulator.clock_file), "--prometheus", f"sim={simulator.url}")
+        super().__init__(directory, simulator, etcd, (*sources, *daemon_flags))
 
     @property
     def sim_url(self) -> str:
@@ -215,6 +199,18 @@ class Cluster(Installation):
     def sim(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """One call of the simulator's admin API; with a body it is a POST."""
         return self.ec2.ask(path, body)
+
+    def now(self) -> datetime:
+        """The wall time of the simulator and the daemons."""
+        return datetime.fromisoformat(self.sim("clock")["now"])
+
+    def set_clock(self, to: datetime) -> None:
+        """Set the wall time of all of them forward."""
+        self.sim("clock", {"to": to.isoformat()})
+
+    def pass_time(self, by: timedelta) -> None:
+        """Set the wall time of all of them forward by so much."""
+        self.sim("clock", {"by_s": by.total_seconds()})
 
     def lives(self) -> list[dict[str, Any]]:
         """Every machine that ever was, by the simulator's own truth."""
