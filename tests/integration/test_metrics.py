@@ -72,6 +72,9 @@ def test_the_leader_alone_exports_series_by_layer() -> None:
         'strata_layer_launch_failures_total{layer="web",reason="InsufficientInstanceCapacity",stack="shop"} 1.0'
         in said["a"]
     )
+    assert 'strata_layer_updated{layer="web",stack="shop"} 3.0' in said["a"]
+    assert 'strata_layer_outdated{layer="web",stack="shop"} 0.0' in said["a"]
+    assert 'strata_layer_rollout_stalled{layer="web",stack="shop"} 0.0' in said["a"]
     assert 'strata_layer_desired_by_rule{layer="web",rule="schedule/office",stack="shop"} 1.0' in said["a"]
     assert 'strata_layer_schedule_window_open{layer="web",stack="shop",window="office"} 1.0' in said["a"]
     closes_at = datetime(2026, 1, 5, 20, tzinfo=UTC).timestamp()

@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 from strata.clock import Clock
 from strata.reconcile.load_metrics import Decisions, Facts, load_metrics
 from strata.reconcile.objects import Objects
+from strata.reconcile.rollout_metrics import rollout_gauges
 from strata.reconcile.rule_metrics import rule_gauges
 from strata.resources.instance import Phase
 from strata.resources.layer import Layer
@@ -70,6 +71,7 @@ class LayerCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._gauges()
         yield from rule_gauges(stored.object for stored in self._objects.layers())
+        yield from rollout_gauges(stored.object for stored in self._objects.layers())
         yield from self._load()
         yield from self._counters()
         yield from self._conditions()
