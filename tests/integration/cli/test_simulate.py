@@ -1,8 +1,12 @@
 """simulate, without any server: clock and load from files become a table, a plot, data and pictures."""
 
 import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from urllib.parse import parse_qs
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -151,3 +155,46 @@ def test_signals_that_are_missing_or_of_no_use_are_told(policy: str, busy: str) 
     assert result.exit_code == 0
     assert "no layer has a rule for the signal queue" in result.stderr
     assert "no --signal says what it was" in result.stderr
+
+
+class _Answers(BaseHTTPRequestHandler):
+    """A Prometheus whose every series is 90 at each step; it refuses more steps than Prometheus does."""
+
+    asked: ClassVar[list[dict[str, str]]] = []
+
+    def do_POST(self) -> None:
+        length = int(self.headers["content-length"])
+        query = {name: value[0] for name, value in parse_qs(self.rfile.read(length).decode()).items()}
+        self.asked.append(query)
+        start, end, step = (float(query[name]) for name in ("start", "end", "step"))
+        values = [[start + at * step, "90"] for at in range(int((end - start) / step) + 1)]
+        assert len(values) <= 11_000
+        answer = {"status": "success", "data": {"resultType": "matrix", "result": [{"metric": {}, "values": values}]}}
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def prometheus() -> Iterator[str]:
+    _Answers.asked.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Answers) as server:
+        running = threading.Thread(target=server.serve_forever)
+        running.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        running.join()
+
+
+def test_a_fortnight_is_asked_of_a_prometheus_in_as_few_calls_as_it_allows(policy: str, prometheus: str) -> None:
+    span = ("--from", "2026-11-01", "--to", "2026-11-15")
+    (item,) = data("-f", policy, *span, "--signal", f"cpuPercent=prometheus:avg(cpu @ end())@{prometheus}")
+    assert [asked["query"] for asked in _Answers.asked] == ["avg(cpu @ end())"] * 3  # of 20,161 minutes
+    assert item["peakRunning"] == 10  # it is always too busy
+    (other,) = data("-f", policy, *span, "--prometheus", prometheus, "--signal", "cpuPercent=total:prometheus:cpu")
+    assert other["peakRunning"] == 4  # two machines share 90, and by noon two more
