@@ -12,6 +12,7 @@ from strata.resources.instance import Instance, Leave, Phase
 from strata.resources.layer import Layer
 from strata.resources.stack import Stack
 
+_NOTICED = (reasons.SPOT_INTERRUPTED, reasons.REBALANCE)
 JUST_NOW_S = 60.0  # how old a daemon's view of another slot may be when it decides
 
 
@@ -45,19 +46,23 @@ class SlotLaws:
             self._breach(f"{name} is one of {slots} slots, {wanted} are wanted, and {surge} more for a rollout")
         if before and not counts(new) and slots < wanted:
             self._breach(f"{name} was taken out, {slots} are left, {wanted} are wanted")
-        self._check_renewal(old, new, layer=layer)
+        self._check_renewal(old, new, layer=layer, stack=stack)
         if old is not None and _ordered(new) != _ordered(old):
             self._check_working(old, new, members=members, needed=wanted - missing)
 
     def _check_working(self, old: Instance, new: Instance, *, members: Sequence[Instance], needed: int) -> None:
-        """One that works may go, or begin to go, only if enough of the others work."""
+        """One that works may go, or begin to go, only if enough of the others work. What EC2 takes back, or may take,
+        begins to go at once; it is ended like any other."""
+        leave = new.status.leave
+        if leave is not None and leave.reason in _NOTICED and not new.metadata.deleting:
+            return
         others = [one for one in members if one.metadata.uid != new.metadata.uid and _stays(one)]
         working = sum(self._is_online(one) for one in others)
         if old.status.phase == Phase.ONLINE and _goes(new) and working < needed:
             self._breach(f"law 3: {new.metadata.name} goes, {working} others work, {needed} must")
 
-    def _check_renewal(self, old: Instance | None, new: Instance, *, layer: Layer) -> None:
-        """Only what is outdated is renewed."""
+    def _check_renewal(self, old: Instance | None, new: Instance, *, layer: Layer, stack: Stack) -> None:
+        """Only what is outdated is renewed, or stands in another market than it should."""
         leave, update, rollout = new.status.leave, layer.spec.update, layer.status.rollout
         if (
             leave is None
@@ -65,11 +70,13 @@ class SlotLaws:
             or (old is not None and old.status.leave is not None)
         ):
             return
+        shares = (layer.spec.instance.spot, stack.spec.instance.spot)
+        by_market = new.spec.market == "spot" or any(share is not None for share in shares)
         by_age = update.max_age is not None or update.restarted_at is not None
         template = layer.status.rollout.template if rollout is not None else ""
         ec2, types = new.status.ec2, layer.spec.instance.types
         by_type = ec2 is not None and types is not None and ec2.type not in types
-        if not by_age and not by_type and new.status.template == template:
+        if not by_age and not by_type and not by_market and new.status.template == template:
             self._breach(f"law 7: {new.metadata.name} is renewed, and of the present template")
 
     def _check_repairs(

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from strata.planner.capacity import choose_victims
 from strata.planner.launch import place
+from strata.planner.roster import never_online
 from strata.resources.instance import Instance
 from strata.resources.layer import SpotStatus
 from strata.resources.machine import Market
@@ -77,11 +78,13 @@ def misplaced(
     share: SpotShare | None, slots: Sequence[Instance], wanted: int, outdated: frozenset[str] = _NOBODY
 ) -> frozenset[str]:
     """Names of the slots that are to be rolled into the other market: too many of one while the other is short. That
-    there are more slots than wanted, as while a rollout surges, puts none in the wrong market."""
-    found = balance(share, slots, wanted)
+    there are more slots than wanted, as while a rollout surges, puts none in the wrong market. A slot that was born to
+    make up for it does so once it was online: until then what it replaces stays named."""
+    surplus = balance(share, slots, wanted).surplus
+    short = balance(share, [slot for slot in slots if not never_online(slot)], wanted).short
     names: list[str] = []
     for market, other in _OTHERS.items():
-        names += _first_to_go(slots, market, min(found.surplus[market], found.short[other]), outdated)
+        names += _first_to_go(slots, market, min(surplus[market], short[other]), outdated)
     return frozenset(names)
 
 
@@ -112,9 +115,10 @@ class Retries:
     again_at: datetime | None = None
 
 
-def retries(slots: Iterable[Instance], now: datetime, retry_after_s: float) -> Retries:
-    """All fallbacks once a spot launch succeeded after the last one that failed; else one, each time that none has
-    failed for `retry_after_s`: without a launch nobody would ever learn that there is capacity again."""
+def retries(slots: Sequence[Instance], wanted: int, now: datetime, retry_after_s: float) -> Retries:
+    """All fallbacks once a spot launch succeeded after the last one that failed; else the oldest, each time that none
+    has failed for `retry_after_s`: without a launch nobody would ever learn that there is capacity again. One that was
+    tried in vain still goes, while its successor is one slot too many."""
     fallen: list[tuple[datetime, str]] = []
     spot_at: datetime | None = None
     for slot in slots:
@@ -130,10 +134,11 @@ def retries(slots: Iterable[Instance], now: datetime, retry_after_s: float) -> R
     last_at = max(fallen)[0]
     if spot_at is not None and spot_at > last_at:
         return Retries(frozenset(name for _, name in fallen))
-    again_at = last_at + timedelta(seconds=retry_after_s)
-    if now >= again_at:
-        return Retries(frozenset({min(fallen)[1]}))
-    return Retries(frozenset(), again_at)
+    due = timedelta(seconds=retry_after_s)
+    first_at, oldest = min(fallen)
+    if now - last_at >= due or (now - first_at >= due and len(slots) > wanted):
+        return Retries(frozenset({oldest}))
+    return Retries(frozenset(), last_at + due)
 
 
 class Purchase(NamedTuple):

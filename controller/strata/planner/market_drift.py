@@ -18,7 +18,7 @@ def with_markets(snapshot: LayerSnapshot, roster: Roster, outdated: Outdated, de
         return outdated
     share = spot_share(snapshot.stack, snapshot.layer)
     wrong = misplaced(share, roster.counted, desired, frozenset(outdated.why))
-    again = retries(roster.counted, snapshot.now, policy.fallback_retry_s)
+    again = retries(roster.counted, desired, snapshot.now, policy.fallback_retry_s)
     moved = Why(reasons.MARKET_DRIFT, "in another market than spec.instance.spot says", whole_slot=True)
     tried = Why(reasons.SPOT_RETRY, "on demand for want of spot capacity, of which there may be some again")
     why = dict.fromkeys(sorted(wrong), moved) | dict.fromkeys(sorted(again.names - wrong), tried)

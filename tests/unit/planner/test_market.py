@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from strata.planner import market
-from strata.resources.instance import Ec2Status, Instance, InstanceSpec, InstanceStatus
+from strata.resources.instance import Ec2Status, Instance, InstanceSpec, InstanceStatus, Phase
 from strata.resources.layer import SpotStatus
 from strata.resources.machine import Market
 from strata.resources.meta import API_VERSION, ObjectMeta
@@ -20,7 +20,9 @@ SHARES = st.builds(SpotShare, on_demand_base=st.integers(0, 20), percentage=st.i
 MARKETS = st.lists(st.sampled_from(["spot", "on-demand"]), max_size=40)
 
 
-def slot(number: int, bought: Market, *, lifecycle: Market | None = None, age_s: float = 0) -> Instance:
+def slot(
+    number: int, bought: Market, *, lifecycle: Market | None = None, age_s: float = 0, online: bool = True
+) -> Instance:
     """A slot of this market with a machine of this lifecycle, launched so long ago."""
     ec2 = lifecycle and Ec2Status(
         instance_id=f"i-{number}",
@@ -34,7 +36,7 @@ def slot(number: int, bought: Market, *, lifecycle: Market | None = None, age_s:
         kind="Instance",
         metadata=ObjectMeta(name=f"web-{number}", namespace="shop", uid=f"uid-{number}"),
         spec=InstanceSpec(layers=("web",), market=bought, availability="layer"),
-        status=InstanceStatus(ec2=ec2 or None),
+        status=InstanceStatus(phase=Phase.ONLINE if online else Phase.BOOTING, ec2=ec2 or None),
     )
 
 
@@ -116,12 +118,22 @@ def test_other_numbers_name_as_many_slots_as_must_change_and_the_last_of_them() 
     assert market.misplaced(None, slots(1, 2), 3) == {"web-1"}
 
 
+def test_what_is_rolled_into_another_market_stays_named_until_its_successor_was_online() -> None:
+    share, there = SpotShare(percentage=50), slots(1, 3)
+    assert market.misplaced(share, there, 4) == {"web-4"}
+    there.append(slot(5, "spot", online=False))
+    assert market.misplaced(share, there, 4) == {"web-4"}
+    there[-1] = slot(5, "spot")
+    assert market.misplaced(share, there, 4) == frozenset()
+    assert market.superfluous(share, there, 4) == {"web-4"}
+
+
 # -- fallback and back ------------------------------------------------------------------------------------------------
 
 
 def test_a_fallback_stays_while_no_spot_launch_succeeded_after_it() -> None:
     there = [slot(1, "spot", lifecycle="on-demand", age_s=60), slot(2, "spot", lifecycle="spot", age_s=90)]
-    found = market.retries(there, NOW, HOUR_S)
+    found = market.retries(there, len(there), NOW, HOUR_S)
     assert found.names == frozenset()
     assert found.again_at == NOW + timedelta(seconds=HOUR_S - 60)
 
@@ -132,7 +144,7 @@ def test_all_fallbacks_go_once_a_spot_launch_succeeded_after_the_last_of_them() 
         slot(2, "spot", lifecycle="on-demand", age_s=60),
         slot(3, "spot", lifecycle="spot", age_s=30),
     ]
-    assert market.retries(there, NOW, HOUR_S).names == {"web-1", "web-2"}
+    assert market.retries(there, len(there), NOW, HOUR_S).names == {"web-1", "web-2"}
 
 
 def test_a_spot_launch_between_two_that_failed_brings_none_back() -> None:
@@ -141,19 +153,21 @@ def test_a_spot_launch_between_two_that_failed_brings_none_back() -> None:
         slot(2, "spot", lifecycle="spot", age_s=60),
         slot(3, "spot", lifecycle="on-demand", age_s=30),
     ]
-    assert market.retries(there, NOW, HOUR_S).names == frozenset()
+    assert market.retries(there, len(there), NOW, HOUR_S).names == frozenset()
 
 
 def test_one_fallback_is_tried_after_an_hour_without_a_failed_launch() -> None:
     there = [slot(n, "spot", lifecycle="on-demand", age_s=HOUR_S + n) for n in (1, 2, 3)]
-    assert market.retries(there, NOW, HOUR_S).names == {"web-3"}
+    assert market.retries(there, len(there), NOW, HOUR_S).names == {"web-3"}
     there.append(slot(4, "spot", lifecycle="on-demand", age_s=5))  # the one that was tried fell back again
-    assert market.retries(there, NOW, HOUR_S).names == frozenset()
+    assert market.retries(there, 3, NOW, HOUR_S).names == {"web-3"}, "it takes the place of the one that was tried"
+    there = [one for one in there if one.metadata.name != "web-3"]
+    assert market.retries(there, 3, NOW, HOUR_S).names == frozenset()
 
 
 def test_slots_that_were_meant_for_on_demand_are_no_fallbacks() -> None:
     there = [slot(1, "on-demand", lifecycle="on-demand", age_s=HOUR_S * 9), slot(2, "spot", lifecycle="spot")]
-    assert market.retries(there, NOW, HOUR_S) == market.Retries(frozenset())
+    assert market.retries(there, len(there), NOW, HOUR_S) == market.Retries(frozenset())
 
 
 # -- what a slot asks for ---------------------------------------------------------------------------------------------
