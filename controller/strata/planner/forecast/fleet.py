@@ -37,7 +37,8 @@ class ModelFleet:
     facts: dict[str, MachineFact] = field(default_factory=dict)
     runs: list[MachineRun] = field(default_factory=list)
     _running: dict[str, MachineRun] = field(default_factory=dict)
-    _due: list[tuple[datetime, int, str, str, _Due]] = field(default_factory=list)
+    _due: list[tuple[datetime, int, str, _Due]] = field(default_factory=list)
+    _awaited: dict[str, int] = field(default_factory=dict)  # the number of what each slot waits for
     _serving: dict[str, datetime] = field(default_factory=dict)  # since when, by name
     _youngest_at: datetime | None = None
     _numbers: "count[int]" = field(default_factory=count)
@@ -93,10 +94,10 @@ class ModelFleet:
         """Let happen what is due by now; whether anything did."""
         happened = False
         while self._due and self._due[0][0] <= now:
-            _, _, name, instance_id, what = heapq.heappop(self._due)
+            _, number, name, what = heapq.heappop(self._due)
             member = self.members.get(name)
-            if member is None or _instance_id(member) != instance_id:
-                continue  # that machine is no more
+            if member is None or self._awaited.get(name) != number:
+                continue  # something else has come of the slot since
             happened = True
             if what == "gone":
                 self._remove(name)
@@ -177,10 +178,12 @@ class ModelFleet:
         self._youngest_at = max(self._serving.values(), default=None)
 
     def _remove(self, name: str) -> None:
-        del self.members[name], self.facts[name]
+        del self.members[name], self.facts[name], self._awaited[name]
 
     def _later(self, slot: Instance, what: _Due, at: datetime) -> None:
-        heapq.heappush(self._due, (at, next(self._numbers), slot.metadata.name, _instance_id(slot), what))
+        """The only thing that the slot waits for from now on."""
+        number = self._awaited[slot.metadata.name] = next(self._numbers)
+        heapq.heappush(self._due, (at, number, slot.metadata.name, what))
 
     def _run(self, slot: Instance, now: datetime) -> None:
         ec2 = slot.status.ec2
@@ -217,10 +220,6 @@ class ModelFleet:
         if missing_fields(template) or not template.types:
             return None
         return Make(template_digest(template, image.value), template.types[0])
-
-
-def _instance_id(member: Instance) -> str:
-    return member.status.ec2.instance_id if member.status.ec2 else ""
 
 
 def _launched_at(member: Instance) -> datetime | None:
