@@ -7,7 +7,9 @@ from typing import Any
 from tests.kit.acting import passes, until, virtually
 from tests.kit.crash import Act, settled
 
-from strata.resources import reasons
+from strata.resources import kinds, reasons
+from strata.resources.codec import decode
+from strata.resources.event import Event
 from strata.resources.instance import Instance, Phase
 from strata.resources.layer import SpotStatus
 from strata_sim.controls import ids
@@ -49,6 +51,17 @@ async def online(act: Act, count: int) -> bool:
 async def slot_of(act: Act, machine_id: str) -> Instance | None:
     found = await act.fleet.instances(STACK)
     return next((one for one in found if one.status.ec2 and one.status.ec2.instance_id == machine_id), None)
+
+
+def counted(act: Act, name: str, **labels: str) -> float | None:
+    registry = act.fleet.daemons["a"].metrics.registry
+    return registry.get_sample_value(name, {"stack": STACK, "layer": LAYER} | labels)
+
+
+async def told(act: Act) -> set[str]:
+    """The reasons of the stack's events."""
+    listing = await act.fleet.store.list(f"{kinds.EVENTS}{STACK}/")
+    return {decode(Event, kv.value).reason for kv in listing.items}
 
 
 async def spot_status(act: Act) -> SpotStatus | None:
@@ -172,6 +185,10 @@ async def test_all_spot_machines_taken_back_at_once_are_replaced_on_demand_where
     assert len(fallen) == 2
     assert {one.spec.market for one in fallen} == {"spot"}
     assert await spot_status(act) == SpotStatus(wanted=2, running=0, fallback=2)
+    assert counted(act, "strata_layer_spot_notices_total", kind="interruption") == 2
+    assert counted(act, "strata_layer_spot_fallbacks_total") == 2
+    assert (counted(act, "strata_layer_spot_wanted"), counted(act, "strata_layer_spot_fallback")) == (2, 2)
+    assert {reasons.SPOT_INTERRUPTED, reasons.SPOT_FALLBACK, reasons.CAPACITY} <= await told(act)
 
 
 @virtually()
@@ -251,6 +268,7 @@ async def test_who_may_not_read_spot_requests_runs_spot_machines_all_the_same(ac
     await passes(act, 10)  # its end is seen, and its slot launched anew
     await until(act, lambda: online(act, 3), within_s=60)
     assert all(one.status.failures is None for one in await act.fleet.instances(STACK))
+    assert counted(act, "strata_layer_spot_notices_total", kind="unannounced") == 1
     await settled(act)
 
 

@@ -142,6 +142,8 @@ class InstancePass:
             self._note(stored.object, note)
             if note.reason == reasons.TERMINATED_EXTERNALLY:
                 self._count_heal(stored.object, note.reason)
+            if note.reason == reasons.SPOT_INTERRUPTED and stored.object.status.leave is None:
+                self._tally.spot.unannounced(stored.object.metadata.namespace, stored.object.spec.layers[0])
 
     def _note_action(self, instance: Instance, action: Action) -> None:
         text = f"{action.verb} {action.instance_id}: {action.message}"

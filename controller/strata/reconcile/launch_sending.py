@@ -15,6 +15,7 @@ from strata.engine.leadership import Leadership
 from strata.engine.turns import Turns
 from strata.errors import CloudError, CloudErrorKind, NotLeader, StoreError
 from strata.planner import launch as protocol
+from strata.planner.conditions import some
 from strata.planner.facts import Note
 from strata.planner.policy import Policy
 from strata.reconcile.events import EventRecorder
@@ -160,6 +161,7 @@ class Sending:
         self._tally.launches.update(
             (launch.object.metadata.namespace, m.layer) for m in spec.members if m.uid in filled
         )
+        self._tally.spot.launched(launch.object, status)
         if status.unfilled:
             self._refusals.note(spec.type, spec.zone, spec.market)
         else:
@@ -184,9 +186,15 @@ class Sending:
             if filled and stored is not None:
                 what = ", ".join(f"{m.name} ({by_uid[m.uid]})" for m in filled[:_NAMED])
                 more = f" and {len(filled) - _NAMED} more" if len(filled) > _NAMED else ""
-                message = f"{len(filled)} x {launch.spec.type} in {launch.spec.zone}: {what}{more}"
+                message = f"{len(filled)} x {_bought(launch)} in {launch.spec.zone}: {what}{more}"
                 key = ObjectKey(kinds.LAYER, layer, launch.metadata.namespace)
                 self._events.record(key, stored.object.metadata.uid, Note(reasons.LAUNCHED, message))
+                fallen = [member.name for member in filled if member.fallback]
+                if fallen:
+                    text = f"{len(fallen)} bought on demand for want of spot capacity: {some(fallen)}"
+                    self._events.record(
+                        key, stored.object.metadata.uid, Note(reasons.SPOT_FALLBACK, text, warning=True)
+                    )
 
     def _refused(self, journey: "_Journey", error: CloudError) -> LaunchStatus | None:
         """EC2's no. A definitive one ends the launch, unless an earlier send may still be under way."""
@@ -208,7 +216,7 @@ class Sending:
             log.info("launch throttled", launch=launch.metadata.name)
             return
         namespace, spec = launch.metadata.namespace, launch.spec
-        message = f"{len(spec.members)} x {spec.type} in {spec.zone}: {error.code}: {error.message}"
+        message = f"{len(spec.members)} x {_bought(launch)} in {spec.zone}: {error.code}: {error.message}"
         reason = reasons.CAPACITY if error.kind is CloudErrorKind.CAPACITY else reasons.LAUNCH_FAILED
         for layer in sorted({member.layer for member in spec.members}):
             self._tally.launch_failures[namespace, layer, _reason(error)] += 1
@@ -260,6 +268,10 @@ class _Journey:
     sent: bool  # somebody may have sent it
     unanswered: bool  # and the last send may have got no answer, which the record does not say yet
     attempts: int = 0
+
+
+def _bought(launch: Launch) -> str:
+    return launch.spec.type if launch.spec.market == "on-demand" else f"{launch.spec.type} ({launch.spec.market})"
 
 
 def _reason(error: CloudError) -> str:

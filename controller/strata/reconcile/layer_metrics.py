@@ -11,6 +11,7 @@ from strata.reconcile.load_metrics import Decisions, Facts, load_metrics
 from strata.reconcile.objects import Objects
 from strata.reconcile.rollout_metrics import rollout_gauges
 from strata.reconcile.rule_metrics import rule_gauges
+from strata.reconcile.spot_metrics import SpotTally, spot_gauges
 from strata.resources.instance import Phase
 from strata.resources.layer import Layer
 from strata.resources.load import LoadStatus
@@ -27,6 +28,7 @@ class LayerTally:
         self.heals: Counter[tuple[str, str, str]] = Counter()
         self.launches: Counter[tuple[str, str]] = Counter()
         self.load_decisions: Decisions = Counter()
+        self.spot = SpotTally()
         self.launch_failures: Counter[tuple[str, str, str]] = Counter()
         self._reconciled_s: dict[tuple[str, str], float] = {}
 
@@ -55,6 +57,7 @@ class LayerTally:
         """The layer is gone: its series end."""
         self._reconciled_s.pop((stack, layer), None)
         self.launches.pop((stack, layer), None)
+        self.spot.forget(stack, layer)
         for counter in (self.heals, self.launch_failures, self.load_decisions):
             for key in [key for key in counter if key[:2] == (stack, layer)]:
                 del counter[key]
@@ -72,6 +75,8 @@ class LayerCollector(Collector):
         yield from self._gauges()
         yield from rule_gauges(stored.object for stored in self._objects.layers())
         yield from rollout_gauges(stored.object for stored in self._objects.layers())
+        yield from spot_gauges(stored.object for stored in self._objects.layers())
+        yield from self._tally.spot.counters()
         yield from self._load()
         yield from self._counters()
         yield from self._conditions()

@@ -72,6 +72,7 @@ class LayerPass:
         plan = plan_layer(self._snapshot(stored, stack, members, region, image), self._policy)
         await self._commit(stored, stack, members, plan)
         self._tally.decided(stored.object, plan.status.load)
+        self._tally.spot.planned(key.namespace, key.name, plan)
         for note in plan.notes:
             self._events.record(key, stored.object.metadata.uid, note)
         return self._next_in_s(plan)
