@@ -28,6 +28,7 @@ COMMANDS = {
     "plan": ("strata.cli.commands.plan:plan", "Tell what apply would do to machines, and when."),
     "wait": ("strata.cli.commands.wait:wait", "Wait for a condition, a value, or the end of objects."),
     "scale": ("strata.cli.commands.scale:scale", "Set how many machines a layer has."),
+    "rollout": ("strata.cli.commands.rollout:rollout", "Renew a layer's machines; watch, hold or undo that."),
     "edit": ("strata.cli.commands.edit:edit", "Change an object in an editor."),
     "label": ("strata.cli.commands.label:label", "Set or remove labels."),
     "annotate": ("strata.cli.commands.label:annotate", "Set or remove annotations."),
