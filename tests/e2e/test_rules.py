@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 from tests.kit.cluster import Cluster, until
-from tests.kit.prometheus_server import PrometheusServer
+from tests.kit.prometheus_server import PrometheusServer, scrape
 
 pytestmark = [pytest.mark.slow, pytest.mark.etcd]
 
@@ -188,7 +188,7 @@ def test_a_layer_follows_a_queue_that_a_real_prometheus_scrapes(tmp_path: Path) 
         return {"up": {"for": "1m", "cooldown": "1m", "step": 3}, "signals": [signal]}
 
     cluster = Cluster(tmp_path, daemon_flags=FLAGS)
-    prometheus = PrometheusServer(tmp_path, cluster.sim_url.removeprefix("http://"))
+    prometheus = PrometheusServer(tmp_path, scrape(cluster.sim_url.removeprefix("http://")))
     with cluster, prometheus:
         cluster.daemon_flags += ("--prometheus", f"main={prometheus.url}")
         workers = layer("workers", always=1, max=4, load=rule(query))

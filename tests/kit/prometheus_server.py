@@ -1,20 +1,27 @@
 """A real Prometheus for tests: Debian's, started by ourselves on a free loopback port, in the test's own directory."""
 
+import json
 import shutil
+import urllib.parse
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 from tests.kit.cluster import Process, get_text, until
 from tests.kit.etcd import free_ports
 
 _SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
-_CONFIG = """
+_SCRAPE = """
 global: {{scrape_interval: 1s}}
 scrape_configs:
   - job_name: simulator
     static_configs: [{{targets: ["{target}"]}}]
 """
+
+
+def scrape(target: str) -> str:
+    """The configuration of one that scrapes this host and port once a second, and does no more."""
+    return _SCRAPE.format(target=target)
 
 
 def find_prometheus() -> str:
@@ -26,13 +33,13 @@ def find_prometheus() -> str:
 
 
 class PrometheusServer:
-    """Use as a context. Scrapes `target`, a host and port, once a second."""
+    """Use as a context. `configuration` is the text of prometheus.yml."""
 
-    def __init__(self, directory: Path, target: str) -> None:
+    def __init__(self, directory: Path, configuration: str) -> None:
         (port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
         config = directory / "prometheus.yml"
-        config.write_text(_CONFIG.format(target=target))
+        config.write_text(configuration)
         command = [
             find_prometheus(),
             f"--config.file={config}",
@@ -49,6 +56,18 @@ class PrometheusServer:
 
     def __exit__(self, *_: object) -> None:
         self._process.end()
+
+    def query(self, text: str) -> list[tuple[dict[str, str], float]]:
+        """Labels and value of every series that a query gives now."""
+        answer = self.ask("query", query=text)
+        if answer["resultType"] == "scalar":
+            return [({}, float(answer["result"][1]))]
+        return [(one["metric"], float(one["value"][1])) for one in answer["result"]]
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        """One call of its API; the answer's data."""
+        url = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
+        return json.loads(get_text(url))["data"]
 
     def _ready(self) -> bool:
         try:
