@@ -45,7 +45,7 @@ Ending = Callable[[Act], Awaitable[bool]]
 class Story:
     """`prepare` makes a steady world with process `a`; `act` is what then happens, while points are counted; `ended`
     says when all is as it must be. A rare one is cut at fewer of its points, unless the sweep is thorough; one with
-    `kinds` only at points that begin so."""
+    `kinds` only at points that begin so. `with_queue`: events of EC2 come through a queue."""
 
     name: str
     prepare: Step
@@ -55,6 +55,7 @@ class Story:
     rare: bool = False
     kinds: tuple[str, ...] = ()
     settings: ControllerSettings = SETTINGS
+    with_queue: bool = False
 
 
 @dataclass
@@ -86,7 +87,7 @@ def tell(story: Story, at: int | None = None) -> Cut:
 async def _tell(story: Story, cut: Cut) -> Cut:
     cut.outside = frozenset(asyncio.all_tasks())
     server = WatchedServer()
-    processes = Processes(cut.watch, server=server, settings=story.settings)
+    processes = Processes(cut.watch, server=server, settings=story.settings, with_queue=story.with_queue)
     act = Act(processes, server)
     try:
         await story.prepare(act)

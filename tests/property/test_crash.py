@@ -13,12 +13,13 @@ from tests.kit.crash import Story, Swept, sweep
 from tests.kit.load_stories import LOAD_STORIES
 from tests.kit.rare_stories import RARE_STORIES
 from tests.kit.rollout_stories import ROLLOUT_STORIES
+from tests.kit.spot_stories import SPOT_STORIES
 from tests.kit.stories import STORIES
 
 import strata.reconcile
 import strata.store.repository
 
-ALL = (*STORIES, *RARE_STORIES, *ROLLOUT_STORIES, *LOAD_STORIES)
+ALL = (*STORIES, *RARE_STORIES, *ROLLOUT_STORIES, *LOAD_STORIES, *SPOT_STORIES)
 # Read before anything runs: what is hit is told by its place in the code as it was loaded.
 _AWAITS = awaits_of([*Path(strata.reconcile.__path__[0]).glob("*.py"), Path(strata.store.repository.__file__)])
 THOROUGH = "STRATA_EXAMPLES" in os.environ
