@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from strata.cloud.ec2_events import Ec2Event, read_event
 from strata.metrics import DaemonMetrics
 from strata.resources.schema.admission import judge_create
 from strata.resources.schema.definition import find_definition
@@ -65,12 +66,17 @@ def calls_of_the_adapter() -> Iterator[str]:
     """Every boto3 method of EC2, SSM and CloudWatch that the sources of strata.cloud name, as an IAM action."""
     import boto3  # noqa: PLC0415 - slow, and for this one test
 
-    for service in ("ec2", "ssm", "cloudwatch"):
+    for service in ("ec2", "ssm", "cloudwatch", "sqs"):
         client = boto3.client(service, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")  # noqa: S106 - none
         named = client.meta.method_to_api_mapping
         for file in (ROOT / "controller" / "strata" / "cloud").rglob("*.py"):
             words = set(re.findall(r"\w+", file.read_text()))
-            yield from (f"{service}:{api}" for method, api in named.items() if method in words or api in words)
+            # The batch calls of SQS are covered by the permissions of their single ones.
+            yield from (
+                f"{service}:{api.removesuffix('Batch')}"
+                for method, api in named.items()
+                if method in words or api in words
+            )
 
 
 def test_the_policy_allows_exactly_what_the_cloud_adapter_calls() -> None:
@@ -79,7 +85,7 @@ def test_the_policy_allows_exactly_what_the_cloud_adapter_calls() -> None:
 
 
 def test_the_policy_changes_no_machine_without_the_clusters_tag() -> None:
-    harmless = {"RunInstances", "PassRole", "GetParameters"}
+    harmless = {"RunInstances", "PassRole", "GetParameters", "ReceiveMessage", "DeleteMessage"}
     for statement in statements():
         if any(not action.split(":")[1].startswith(("Describe", "GetMetricData")) for action in actions(statement)):
             conditions = json.dumps(statement.get("Condition", {}))
@@ -87,6 +93,21 @@ def test_the_policy_changes_no_machine_without_the_clusters_tag() -> None:
             assert names <= harmless or "/strata.dev/cluster" in conditions, statement["Sid"]
             assert "*" not in actions(statement)
             assert statement["Resource"] != "*"
+
+
+def test_the_queue_gets_the_events_that_the_daemon_reads_and_only_from_its_rule() -> None:
+    template = yaml.safe_load((MANIFESTS / "aws" / "events-queue.yml").read_text())
+    queue, rule, policy = (template["Resources"][name]["Properties"] for name in ("Queue", "Rule", "WhoMaySend"))
+    for kind in rule["EventPattern"]["detail-type"]:
+        detail = {"instance-id": "i-0123456789abcdef0", "state": "running", "instance-action": "terminate"}
+        event = {"source": rule["EventPattern"]["source"][0], "detail-type": kind, "detail": detail}
+        body = json.dumps(event | {"region": "us-east-1", "time": "2026-11-23T12:00:00Z"})
+        assert isinstance(read_event(body, region="us-east-1"), Ec2Event)
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Action"] == "sqs:SendMessage"
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": ["Rule", "Arn"]}}}
+    (hears,) = [one for one in statements() if one["Sid"] == "HearOfEvents"]
+    assert hears["Resource"].endswith(f":{queue['QueueName']}")
 
 
 def needs(program: str) -> str:
