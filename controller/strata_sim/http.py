@@ -63,4 +63,5 @@ async def serving(world: World, host: str = "127.0.0.1", port: int = 0) -> Async
             await server.ready.wait()
             yield f"http://{host}:{listener.getsockname()[1]}"
         finally:
+            world.ending = True  # long polls would hold the server's end up
             server.should_exit = True

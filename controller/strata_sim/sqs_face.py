@@ -24,7 +24,7 @@ async def wait_for_messages(world: World, region: str, params: Params) -> None:
     """Return when ReceiveMessage has something to give, when its wait is over, or at once where it will fail."""
     left_s = float(params.get("WaitTimeSeconds", 0))
     name = str(params.get("QueueUrl", "")).rpartition("/")[2]
-    while left_s > 0:
+    while left_s > 0 and not world.ending:
         place = world.region(region)
         queue = place.queues.get(name)
         faults = world.faults(region).laid()

@@ -21,12 +21,13 @@ WORLD = "world"  # the caller of world controls
 
 
 class World:
-    """`latency_s` is for the faces to wait; the core never waits."""
+    """`latency_s` is for the faces to wait; the core never waits. `ending`: nobody is to be kept waiting any more."""
 
     def __init__(self, clock: Clock, rng: random.Random, catalog: Catalog | None = None) -> None:
         self.catalog = catalog or default_catalog()
         self.log = CallLog()
         self.latency_s = 0.0
+        self.ending = False
         self._clock = clock
         self._regions = {spec.name: Region(spec, self.catalog.account_id, clock, rng) for spec in self.catalog.regions}
         self._faults = {name: Faults(rng) for name in self._regions}

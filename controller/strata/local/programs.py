@@ -14,8 +14,11 @@ from pathlib import Path
 from strata.local.etcd_binary import EtcdBinary
 from strata.local.ports import HOST, Ports
 from strata.local.processes import Program
+from strata_sim.catalog import default_catalog
+from strata_sim.region import EVENTS_QUEUE
 
 _FOREIGN = ("AWS_", "BOTO_", "ETCD_", "ETCDCTL_", "STRATA_")  # settings of other worlds
+_REGION, _ACCOUNT = default_catalog().regions[0].name, default_catalog().account_id
 _ETCD_ARCHITECTURES = {"aarch64": "arm64"}  # etcd 3.4 runs there only if told to
 
 
@@ -101,6 +104,7 @@ def daemon(ports: Ports, folders: Folders) -> Program:
         "etcd": url(ports.etcd),
         "listen": f"{HOST}:{ports.api}",
         "endpoint": f"sim={url(ports.simulator)}",
+        "events-queue": f"{_REGION}@sim={url(ports.simulator)}/{_ACCOUNT}/{EVENTS_QUEUE}",
         "data-dir": str(folders.daemon),
         "log-format": "json",
         "poll-interval": "1",
