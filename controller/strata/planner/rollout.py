@@ -42,7 +42,8 @@ def plan_rollout(
     names = frozenset(m.metadata.name for m in roster.counted if m.metadata.name in outdated.why)
     rolls = snapshot.layer.spec.update.strategy == "RollingUpdate"
     held = _held(snapshot, names, outdated, healing) if rolls else ""
-    _take_back(roster, names if rolls else frozenset(), budget, moves)
+    if not rolls or outdated.template:
+        _take_back(roster, names if rolls else frozenset(), budget, moves)
     if not rolls or held:
         surplus = max(0, len(roster.counted) - budget.desired) if held and _under_way(snapshot, names) else 0
         return Rollout(budget.desired + min(surplus, budget.surge), names, held, rolls)
