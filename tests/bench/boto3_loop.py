@@ -13,6 +13,7 @@ from botocore.config import Config
 from tests.bench.rig import now_s
 
 _TAG = "loop"
+_SUBNETS = ("subnet-0a", "subnet-0b", "subnet-0c")
 
 
 def main(url: str, layers: int, each: int) -> None:
@@ -77,7 +78,7 @@ class Loop:
         self._ec2.run_instances(
             ImageId="ami-0deb12000000000a1",
             InstanceType="t3.small",
-            SubnetId="subnet-0a",
+            SubnetId=_SUBNETS[int(layer[1:]) % len(_SUBNETS)],
             MinCount=1,
             MaxCount=count,
             TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": _TAG, "Value": layer}]}],
