@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from strata.planner.facts import Absent, Known, MachineFact, Observed, Unknown
+from strata.planner.facts import Absent, Known, MachineFact, Notice, Observed, Unknown
 from strata.planner.instance import InstancePlan
 from strata.planner.instance_status import InstanceSnapshot
 from strata.planner.layer import LayerPlan, LayerSnapshot
@@ -35,7 +35,7 @@ from strata.resources.launch import Assignment, Launch, LaunchSpec, LaunchStatus
 from strata.resources.layer import Healing, Layer, LayerSpec, LayerStatus, ResolvedImage
 from strata.resources.machine import Machine
 from strata.resources.meta import API_VERSION, Condition, ObjectMeta, find_condition
-from strata.resources.stack import ImageSource, SharedTemplate, Stack, StackSpec, SubnetRef
+from strata.resources.stack import ImageSource, SharedTemplate, SpotShare, Stack, StackSpec, SubnetRef
 from strata.resources.update import RolloutStatus, Shutdown, Update
 
 CASES = Path(__file__).parent.parent / "cases" / "planner"
@@ -101,14 +101,22 @@ def layer(said: Mapping[str, Any]) -> Layer:
     shutdown = Shutdown(drain=drain is not False, timeout=drain or "2m")
     deleting = NOW if said.get("deleting") else None
     metadata = ObjectMeta(name=LAYER, namespace=STACK, uid="layer", deletion_timestamp=deleting)
-    spec = LayerSpec(capacity=Capacity(**numbers), healing=healing, update=update, shutdown=shutdown)
+    base, percentage = said.get("spot", (0, 0))
+    share = SpotShare(on_demand_base=base, percentage=percentage) if "spot" in said else None
+    spec = LayerSpec(
+        capacity=Capacity(**numbers),
+        healing=healing,
+        update=update,
+        shutdown=shutdown,
+        instance=SharedTemplate(spot=share),
+    )
     return Layer(api_version=API_VERSION, kind="Layer", metadata=metadata, spec=spec, status=status)
 
 
 def slot(name: str, said: Mapping[str, Any] | None) -> Instance:
     """One slot. `phase`, `zone`, `machine`: none if it has none; `launch`: in flight, died, not filled; `marked`,
     `failures`, `failed`, `online for`, `power`, `deleting`, `by hand`, `old template`, `restarted`, `stopped by us`,
-    `age`, `spot`; `leaves`: delete, stop, replace; `leaves because`, `leaving for`, `drained`."""
+    `age`, `spot`, `market`, `fallback`; `leaves`: delete, stop, replace; `leaves because`, `leaving for`, `drained`."""
     said = said or {}
     has_launch = said.get("machine") != "none" or "launch" in said
     machine = _machine_id(name) if has_launch and "launch" not in said else ""
@@ -130,6 +138,7 @@ def slot(name: str, said: Mapping[str, Any] | None) -> Instance:
         layers=(LAYER,),
         power=said.get("power", "running"),
         zone=said.get("zone"),
+        market=said.get("market", "on-demand"),
         availability="manual" if said.get("by hand") else "layer",
     )
     deleting = NOW if said.get("deleting") else None
@@ -147,9 +156,15 @@ def _ec2(machine: str, said: Mapping[str, Any]) -> Ec2Status:
         state="running",
         type="t3.small",
         zone=said.get("zone", ""),
-        lifecycle="spot" if said.get("spot") else "on-demand",
+        lifecycle=_lifecycle(said),
+        fallback=bool(said.get("fallback")),
         launched_at=ago(said.get("age", "4d")),
     )
+
+
+def _lifecycle(said: Mapping[str, Any]) -> str:
+    is_spot = said.get("spot") or (said.get("market") == "spot" and not said.get("fallback"))
+    return "spot" if is_spot else "on-demand"
 
 
 def _leave(machine: str, said: Mapping[str, Any]) -> Leave:
@@ -175,7 +190,7 @@ def _failures(said: Mapping[str, Any]) -> Failures:
 
 def fact(name: str, said: Mapping[str, Any] | None) -> MachineFact:
     """What EC2 says of its machine. `machine`: a state, absent, unknown; `checks`; `impaired for`; `starting for`;
-    `started again`: since the status was written."""
+    `started again`: since the status was written; `ended because`: EC2's reason; `notice`: interruption, rebalance."""
     said = said or {}
     state = said.get("machine", "running")
     if state == "absent":
@@ -190,12 +205,15 @@ def fact(name: str, said: Mapping[str, Any] | None) -> MachineFact:
         subnet_id="",
         image_id="ami-1",
         launched_at=NOW if said.get("started again") else LONG_AGO,
+        lifecycle=_lifecycle(said),
+        state_reason=said.get("ended because", ""),
         tags=said.get("tags", {}),
     )
+    notice = Notice(said["notice"], NOW) if "notice" in said else None
     impaired = ago(said["impaired for"]) if "impaired for" in said else None
     default = "impaired" if impaired else "ok"
     checks = None if said.get("checks") == "unread" else said.get("checks", default)
-    return Known(Observed(machine, ago(said.get("starting for", "1d")), checks, impaired))
+    return Known(Observed(machine, ago(said.get("starting for", "1d")), checks, impaired, notice))
 
 
 def layer_snapshot(case: Case) -> LayerSnapshot:
@@ -221,6 +239,7 @@ def layer_plan(plan: LayerPlan) -> Case:
         "desired": plan.status.desired,
         "because": because if len(because) > 1 else {},
         "adds": {new.name: new.zone for new in plan.create},
+        "buys as spot": [new.name for new in plan.create if new.market == "spot"],
         "removes": [one.metadata.name for one in plan.delete],
         "sends off": {o.instance.metadata.name: o.leave.then for o in plan.leave if not o.leave.drained},
         "replaces": [one.instance.metadata.name for one in plan.leave if one.leave.drained],

@@ -30,7 +30,7 @@ def cases(*names: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("case", found)
 
 
-@cases("capacity", "zones", "scale_in", "warm", "rollout", "health", "breaker")
+@cases("capacity", "zones", "scale_in", "warm", "rollout", "spot", "health", "breaker")
 def test_a_layer_plans(case: Case) -> None:
     assert layer_plan(plan_layer(layer_snapshot(case), POLICY)) == case["plan"]
 
