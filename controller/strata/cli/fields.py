@@ -30,22 +30,6 @@ def is_stale(document: Json, condition: Json) -> bool:
     return observed is not None and observed < generation
 
 
-def sum_behind(layer: Json) -> str:
-    """`6 = 2 always + 4 schedule/office-hours`; the bare number where there is nothing to add."""
-    desired = dig(layer, "status", "desired")
-    because = dig(layer, "status", "because") or []
-    if desired is None or not dig(layer, "status", "observedGeneration"):
-        return "a number that is not decided yet"
-    if not because:
-        return str(desired)
-    text = ""
-    for addend in because:
-        sign = "-" if addend["instances"] < 0 else "+"
-        until = f" until {addend['until']}" if addend.get("until") else ""
-        text += f" {sign} {abs(addend['instances'])} {addend['rule']}{until}"
-    return f"{desired} = {text.removeprefix(' + ').removeprefix(' ')}"
-
-
 def counts(phases: Json | None) -> str:
     """`5 online, 1 booting`."""
     return ", ".join(f"{count} {phase}" for phase, count in (phases or {}).items() if count) or "none"

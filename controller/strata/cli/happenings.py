@@ -1,12 +1,13 @@
 """Events: which there are of an object, in the order of time, and their rows in a table."""
 
+import re
 from datetime import datetime
 from typing import Any
 
 from strata.cli import ages
 from strata.cli.client import Client
 from strata.cli.fields import dig
-from strata.cli.kinds import EVENT
+from strata.cli.kinds import EVENT, LAYER
 
 Json = dict[str, Any]
 
@@ -14,17 +15,36 @@ _LAST = 10  # how many `describe` and `why` show
 
 
 def of_object(client: Client, document: Json) -> list[Json]:
-    """The last few events of this very object, oldest first. Those of a Stack are in the namespace of its name."""
+    """The last few events of this very object, oldest first; of an Instance also those of its layer that name it.
+    Those of a Stack are in the namespace of its name."""
     metadata = document["metadata"]
     namespace = metadata.get("namespace") or metadata["name"]
-    query = {"fieldSelector": f"involvedObject.uid={metadata['uid']}"}
-    items = client.list(EVENT.collection(namespace), query=query)["items"]
-    return in_order(items)[-_LAST:]
+    found = _of(client, namespace, metadata["uid"])
+    named = re.compile(rf"(?<![\w.-]){re.escape(metadata['name'])}(?![\w.-]*\w)")
+    for owner in metadata.get("ownerReferences") or []:
+        if owner["kind"] == LAYER.kind:
+            found += [event for event in _of(client, namespace, owner["uid"]) if named.search(_message(event))]
+    return in_order(found)[-_LAST:]
+
+
+def _of(client: Client, namespace: str, uid: str) -> list[Json]:
+    query = {"fieldSelector": f"involvedObject.uid={uid}"}
+    items: list[Json] = client.list(EVENT.collection(namespace), query=query)["items"]
+    return items
 
 
 def in_order(events: list[Json]) -> list[Json]:
-    """Oldest first."""
-    return sorted(events, key=lambda event: str(event.get("lastTimestamp") or ""))
+    """Oldest first; those of one second in the order in which they were written."""
+    return sorted(events, key=lambda event: (str(event.get("lastTimestamp") or ""), _written(event)))
+
+
+def _message(event: Json) -> str:
+    return str(event.get("message") or "")
+
+
+def _written(event: Json) -> int:
+    version = str(dig(event, "metadata", "resourceVersion") or "")
+    return int(version) if version.isdecimal() else 0
 
 
 def when(event: Json, now: datetime) -> str:
@@ -42,7 +62,7 @@ def about(event: Json) -> str:
 
 
 def short_row(event: Json, now: datetime) -> list[str]:
-    return [event.get("type", ""), event.get("reason", ""), when(event, now), event.get("message", "")]
+    return [event.get("type", ""), event.get("reason", ""), when(event, now), _message(event)]
 
 
 SHORT_HEAD = ("TYPE", "REASON", "AGE", "MESSAGE")

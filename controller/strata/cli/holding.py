@@ -20,6 +20,7 @@ Json = dict[str, Any]
 # Conditions that hold back when they are true, and those that never do; all others do unless they are true.
 _HOLD_IF_TRUE = frozenset({"Protected", "Stalled", "OrphansHeld"})
 _NEVER_HOLD = frozenset({"Progressing", "UpToDate"})
+_ROLLOUT_HELD = frozenset({reasons.ROLLOUT_STALLED, reasons.ROLLOUT_PAUSED})
 _THEN = {"delete": "ended", "stop": "kept stopped", "replace": "replaced under its name"}
 _NEXT_LAUNCH = re.compile(r"next launch at (\S+Z)")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s")
@@ -59,6 +60,8 @@ def held_by_itself(session: Session, document: Json) -> Iterator[str]:
         held = status in ("True" if type_ in _HOLD_IF_TRUE else "False", "Unknown")
         if held and type_ not in {*_NEVER_HOLD, "Launched"}:
             yield f"{type_} is {status}: {said(condition)}"
+        elif condition.get("reason") in _ROLLOUT_HELD:
+            yield f"the rollout: {said(condition)}"
 
 
 def held_slot(session: Session, instance: Json, places: list[str]) -> Iterator[str]:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from strata.cli import sections
+from strata.cli import ages, sections
 from strata.cli.fields import dig
 from strata.cli.session import Session
+from strata.resources.duration import parse_duration
 
 Json = dict[str, Any]
 
@@ -15,15 +16,26 @@ _SIGNS = {"up": ">=", "down": "<="}
 def load_lines(session: Session, layer: Json) -> list[str]:
     """Nothing for a layer that has no load rules."""
     load = dig(layer, "spec", "capacity", "load")
-    return [*_rules(load), *_state(session, dig(layer, "status", "load") or {})] if load else []
+    return [*_rules(load), *_state(session, load, dig(layer, "status", "load") or {})] if load else []
 
 
-def _state(session: Session, status: Json) -> Iterator[str]:
+def _state(session: Session, load: Json, status: Json) -> Iterator[str]:
     yield f"adds {status.get('extra') or 'none'} now"
     sample = status.get("sample")
     if sample:
         changed_at = status.get("lastUpAt") if sample["change"] > 0 else status.get("lastDownAt")
         yield f"changed last: {sample['message']}, at {sections.moment(session, changed_at)}"
+    yield from _cooling(session, load, status)
+
+
+def _cooling(session: Session, load: Json, status: Json) -> Iterator[str]:
+    """A cooldown begins with the last change in either direction."""
+    changes = (ages.parse_time(status.get(field)) for field in ("lastUpAt", "lastDownAt"))
+    last = max((at for at in changes if at is not None), default=None)
+    for side, verb in (("up", "adds"), ("down", "removes")):
+        cooldown = dig(load, side, "cooldown")
+        if last is not None and cooldown and (until := last + parse_duration(cooldown)) > session.now():
+            yield f"{verb} none until {until:%Y-%m-%dT%H:%M:%SZ}, for its cooldown"
 
 
 def _rules(load: Json) -> Iterator[str]:

@@ -13,6 +13,7 @@ from strata.cli.output import Form, render
 from strata.cli.session import Session
 from strata.cli.tables import TableWriter
 from strata.cli.wishes import Judged, Placed
+from strata.resources import explain_schedule
 
 Json = dict[str, Any]
 
@@ -71,7 +72,7 @@ def _summary(layer: Json) -> Iterator[str]:
         yield f"  held back: {ready['message'] or ready['reason']}"
     change = layer["nextChange"]
     if change:
-        yield f"  then {change['desired']} from {change['at']} on ({change['rule']})"
+        yield f"  then {explain_schedule.next_change(change['desired'], change['at'], change['rule'])}"
     if not layer["steps"]:
         yield "  nothing is done"
 

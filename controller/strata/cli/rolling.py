@@ -42,6 +42,18 @@ def progress_of(layer: Json) -> Progress:
     return Progress(f"{label} is rolled out: {ready.get('message')}", done=True)
 
 
+def renewal_of(layer: Json) -> str | None:
+    """`2 of 3 are renewed, 1 outdated (maxSurge 1, maxUnavailable 0)`; None where nothing is to be renewed."""
+    rollout, update = dig(layer, "status", "rollout") or {}, dig(layer, "spec", "update") or {}
+    if not rollout.get("outdated"):
+        return None
+    if update.get("strategy") == "OnDelete":
+        return f"{rollout['outdated']} outdated; each is renewed when somebody deletes its Instance (OnDelete)"
+    budget = f"maxSurge {update.get('maxSurge')}, maxUnavailable {update.get('maxUnavailable')}"
+    done, total = rollout.get("updated", 0), rollout.get("total", 0)
+    return f"{done} of {total} are renewed, {rollout['outdated']} outdated ({budget})"
+
+
 def _ready(layer: Json) -> str:
     ready = find_condition(layer, "Ready") or {}
     return ": ".join(part for part in (ready.get("reason"), ready.get("message")) if part) or "not judged yet"

@@ -24,7 +24,7 @@ from strata.planner.rollout import plan_rollout, rollout_notes
 from strata.planner.roster import call_roll
 from strata.planner.scaling import plan_scaling
 from strata.planner.stall import find_stall
-from strata.planner.wanted import blocked_by, wanted
+from strata.planner.wanted import blocked_by, number_notes, wanted
 from strata.resources import reasons
 from strata.resources.instance import Instance
 
@@ -100,6 +100,7 @@ def plan_layer(snapshot: LayerSnapshot, policy: Policy) -> LayerPlan:
         revisions=revisions,
         notes=(
             *number.load.notes,
+            *number_notes(snapshot.layer.status, number),
             *moves.notes,
             *_heal_notes(marks),
             *rollout_notes(snapshot.layer.status, status),

@@ -98,7 +98,8 @@ def _ready(snapshot: StackSnapshot) -> Verdict:
     waiting = [layer.metadata.name for layer in snapshot.layers if not is_true(layer.status.conditions, "Ready")]
     if waiting:
         return no("Ready", reasons.CONVERGING, f"{len(waiting)} not ready: {some(waiting)}")
-    return yes("Ready", reasons.READY, f"{len(snapshot.layers)} layers ready")
+    ready = len(snapshot.layers)
+    return yes("Ready", reasons.READY, f"{ready} {'layer' if ready == 1 else 'layers'} ready")
 
 
 def subnet_fault(stack: Stack, subnets: Known[tuple[Subnet, ...]] | Unknown) -> str:

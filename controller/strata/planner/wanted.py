@@ -6,11 +6,11 @@ from datetime import datetime
 
 from strata.planner import capacity
 from strata.planner.conditions import Verdict, no
-from strata.planner.facts import SignalFact, Unknown
+from strata.planner.facts import Note, SignalFact, Unknown
 from strata.planner.load import LoadDecision, LoadSnapshot, decide
 from strata.planner.schedule import OpenWindow, outlook
-from strata.resources import reasons
-from strata.resources.layer import Because, Layer, NextChange
+from strata.resources import explain_sum, reasons
+from strata.resources.layer import Because, Layer, LayerStatus, NextChange
 from strata.resources.load import LoadStatus
 from strata.resources.meta import find_condition
 from strata.resources.stack import Stack
@@ -40,6 +40,14 @@ def wanted(layer: Layer, stack: Stack | None, now: datetime, signals: Mapping[st
     change = capacity.next_change(rules, load.status.extra, total, look)
     again_at = min(filter(None, (look.next_at, load.again_at)), default=None)
     return Wanted(total.count, total.because, load, change, again_at)
+
+
+def number_notes(before: LayerStatus, number: Wanted) -> tuple[Note, ...]:
+    """What is told of the number: that it is another one, with its sum."""
+    if number.count == before.desired or not before.observed_generation:
+        return ()
+    said = explain_sum.change_of(before.desired, number.count, number.because)
+    return (Note(reasons.DESIRED_CHANGED, said),)
 
 
 def blocked_by(stack: Stack | None, name: str) -> Verdict | None:

@@ -1,9 +1,16 @@
 """What is said of windows of time, in the same words wherever it is said."""
 
-from collections.abc import Mapping
-from typing import Any
+from datetime import UTC, datetime
+
+from strata.resources.zones import find_zone
 
 
-def next_change(change: Mapping[str, Any]) -> str:
-    """`2 from 2026-11-24T01:00:00Z on (schedule/office-hours)`, of a status.nextChange as JSON."""
-    return f"{change['desired']} from {change['at']} on ({change['rule']})"
+def next_change(desired: int, at: str, rule: str) -> str:
+    """`2 from 2026-11-23T20:00:00-05:00 on (schedule/office-hours)`."""
+    return f"{desired} from {at} on ({rule})"
+
+
+def moment_in(time_zone: str, at: datetime) -> str:
+    """`2026-11-23T20:00:00-05:00`: by the clocks of a window's own zone; in UTC where nobody here knows that."""
+    local = at.astimezone(find_zone(time_zone) or UTC)
+    return local.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -16,6 +16,7 @@ TEMPLATE_INCOMPLETE = "TemplateIncomplete"  # neither layer nor stack says a fie
 SCHEDULE_INVALID = "ScheduleInvalid"  # a window of the schedule cannot be judged on this host; the number stays
 LOAD_HIGH = "LoadHigh"  # the load added instances; the message has the sample
 LOAD_LOW = "LoadLow"  # the load removed instances; the message has the sample
+DESIRED_CHANGED = "DesiredChanged"  # another number of instances is wanted; the message has the sum
 SIGNALS_KNOWN = "SignalsKnown"  # every signal that the load rules need is read
 SCALING_LIMITED = "ScalingLimited"  # the load asks for more machines than max
 STACK_NOT_FOUND = "StackNotFound"  # the namespace's Stack does not exist

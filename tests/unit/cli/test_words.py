@@ -10,9 +10,9 @@ from tests.unit.cli.scripted import playing
 from strata.cli.client import Client
 from strata.cli.colours import paint
 from strata.cli.failures import CliFailure
-from strata.cli.fields import sum_behind
 from strata.cli.kinds import BUILT_IN, INSTANCE, LAYER, STACK, Catalog
 from strata.cli.kubeconfig import Connection
+from strata.cli.numbers import sum_behind
 from strata.cli.tables import ServerTable, TableWriter, text
 from strata.cli.targets import Target, parse, parse_one
 from strata.cli.waiting import Goal

@@ -1,10 +1,14 @@
 """What the conditions say where much is to be said."""
 
+import dataclasses
+
+import msgspec
 from tests.kit.planner_cases import NOW, POLICY, Case, layer, layer_snapshot, stack
 
 from strata.planner.facts import Known, Unknown
 from strata.planner.layer import plan_layer
 from strata.planner.stack import StackPlan, StackSnapshot, plan_stack
+from strata.resources import reasons
 from strata.resources.layer import Layer
 from strata.resources.meta import Condition, find_condition
 
@@ -43,6 +47,16 @@ def test_of_few_all_are_named() -> None:
     slots = {f"web-{number}": {"old template": True} for number in range(1, 6)}
     message = layer_says({"layer": {"always": 5}, "slots": slots}, "UpToDate")
     assert message == "5 made from an older template: web-1, web-2, web-3, web-4, web-5"
+
+
+def test_another_number_is_told_with_its_sum_and_the_first_one_is_not() -> None:
+    snapshot = layer_snapshot({"layer": {"always": 3, "min": 4}, "slots": {}})
+    assert not [note for note in plan_layer(snapshot, POLICY).notes if note.reason == reasons.DESIRED_CHANGED]
+    status = msgspec.structs.replace(snapshot.layer.status, observed_generation=1, desired=2)
+    changed = msgspec.structs.replace(snapshot.layer, status=status)
+    notes = plan_layer(dataclasses.replace(snapshot, layer=changed), POLICY).notes
+    (note,) = [note for note in notes if note.reason == reasons.DESIRED_CHANGED]
+    assert note.message == "wants 4 instead of 2: 4 = 3 always + 1 min"
 
 
 def test_a_stack_names_no_more_than_five_of_its_layers_that_are_not_ready() -> None:

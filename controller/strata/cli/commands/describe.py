@@ -9,15 +9,17 @@ from strata.cli import sections
 from strata.cli.applying import LAST_APPLIED
 from strata.cli.completing import complete_target
 from strata.cli.failures import ApiFailure
-from strata.cli.fields import counts, dig, sum_behind
+from strata.cli.fields import counts, dig
 from strata.cli.kinds import INSTANCE, LAYER, STACK, ResourceType
 from strata.cli.loading import load_lines
+from strata.cli.numbers import next_change, spot_share, sum_behind
 from strata.cli.options import Command, pass_session
 from strata.cli.output import without_empty
+from strata.cli.rolling import renewal_of
 from strata.cli.session import Session
+from strata.cli.slots import bought, layer_of, leave_of
 from strata.cli.targets import Target, parse
 from strata.cli.yamltext import dump
-from strata.resources import explain_schedule
 
 Json = dict[str, Any]
 
@@ -102,10 +104,11 @@ def _state(session: Session, resource: ResourceType, document: Json) -> Iterator
     status = document.get("status") or {}
     if resource == LAYER:
         yield "Desired", sum_behind(document)
-        change = status.get("nextChange")
-        yield "Next", explain_schedule.next_change(change) if change else None
+        yield "Next", next_change(document)
         yield "Load", load_lines(session, document) or None
         yield "Instances", counts(status.get("instances"))
+        yield "Spot", spot_share(document)
+        yield "Rollout", renewal_of(document)
         yield "Image", _image(status.get("image"))
     elif resource == STACK:
         yield "Region", dig(document, "spec", "region")
@@ -113,6 +116,7 @@ def _state(session: Session, resource: ResourceType, document: Json) -> Iterator
         yield "Instances", counts(status.get("instances"))
     elif resource == INSTANCE:
         yield from _machine(session, status)
+        yield "Leaving", leave_of(document, layer_of(session, document), session.now()) if status.get("leave") else None
 
 
 def _image(image: Json | None) -> str | None:
@@ -125,6 +129,7 @@ def _machine(session: Session, status: Json) -> Iterator[tuple[str, object]]:
     yield "EC2 id", ec2.get("instanceId")
     yield "EC2 state", ec2.get("state")
     yield "Type", ec2.get("type")
+    yield "Market", bought(ec2) if ec2 else None
     yield "Zone", ec2.get("zone")
     yield "Addresses", ", ".join(address for address in (ec2.get("privateIp"), ec2.get("publicIp")) if address) or None
     yield "Image", ec2.get("imageId")

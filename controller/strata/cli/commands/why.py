@@ -7,8 +7,7 @@ import click
 
 from strata.cli import sections
 from strata.cli.completing import complete_target
-from strata.cli.failures import ApiFailure
-from strata.cli.fields import counts, dig, find_condition, sum_behind
+from strata.cli.fields import counts, dig, find_condition
 from strata.cli.holding import (
     held_by_itself,
     held_by_stack,
@@ -20,10 +19,12 @@ from strata.cli.holding import (
 )
 from strata.cli.kinds import INSTANCE, LAYER, STACK
 from strata.cli.loading import load_lines
+from strata.cli.numbers import next_change, spot_share, sum_behind
 from strata.cli.options import Command, pass_session
+from strata.cli.rolling import renewal_of
 from strata.cli.session import Session
+from strata.cli.slots import bought, is_older, layer_of, leave_of
 from strata.cli.targets import parse_one
-from strata.resources import explain_schedule
 
 Json = dict[str, Any]
 
@@ -53,20 +54,31 @@ def why(session: Session, target: tuple[str, ...]) -> None:
 
 
 def _layer(session: Session, layer: Json) -> Iterator[str]:
-    status = layer.get("status") or {}
     yield f"layer/{layer['metadata']['name']} wants {sum_behind(layer)}"
-    yield f"it has {counts(status.get('instances'))}"
+    yield f"it has {counts(dig(layer, 'status', 'instances'))}"
     members = sections.members_of(session, layer)
     own = [one for one in members if dig(one, "spec", "availability") == "layer"]
     if handmade := len(members) - len(own):
         yield f"{handmade} hand-made instance{'s do' if handmade > 1 else ' does'} not count"
-    if change := status.get("nextChange"):
-        yield f"by the clock it wants {explain_schedule.next_change(change)}"
+    if spot := spot_share(layer):
+        yield f"of these {spot}"
+    if change := next_change(layer):
+        yield f"by the clock it wants {change}"
     yield from (f"by load it {line}" for line in load_lines(session, layer))
+    if renewal := renewal_of(layer):
+        yield f"of its machines {renewal}"
+    yield from _going(session, layer, own)
     held = [*held_by_stack(session, layer), *held_by_itself(session, layer)]
     places = refused_places(session.client, layer) if any(map(lacks_capacity, own)) else []
     held += [f"instance/{one['metadata']['name']}: {text}" for one in own for text in held_slot(session, one, places)]
     yield from _list("held back", held)
+
+
+def _going(session: Session, layer: Json, own: list[Json]) -> Iterator[str]:
+    going = [(one, leave) for one in own if (leave := leave_of(one, layer, session.now()))]
+    if going:
+        yield "on the way out:"
+    yield from (f"  instance/{one['metadata']['name']}: {leave}" for one, leave in going)
 
 
 def _instance(session: Session, instance: Json) -> Iterator[str]:
@@ -75,30 +87,28 @@ def _instance(session: Session, instance: Json) -> Iterator[str]:
     yield f"instance/{name} is {phase}; spec.power wants it {dig(instance, 'spec', 'power') or 'running'}"
     if dig(instance, "spec", "availability") == "manual":
         yield "it is hand-made: no layer counts it"
+    layer = layer_of(session, instance)
+    yield from _machine(status, older=is_older(instance, layer))
+    if leave := leave_of(instance, layer, session.now()):
+        yield f"it is on its way out: {leave}"
+    places = refused_places(session.client, layer) if layer and lacks_capacity(instance) else []
+    held = [*held_by_stack(session, instance), *held_by_itself(session, instance)]
+    yield from _list("held back", [*held, *held_slot(session, instance, places)])
+
+
+def _machine(status: Json, *, older: bool) -> Iterator[str]:
     machine = status.get("ec2")
     if machine:
-        kind = " ".join(part for part in (machine.get("type"), machine.get("zone")) if part)
+        kind = ", ".join(part for part in (machine.get("type"), machine.get("zone"), bought(machine)) if part)
         yield f"its machine is {machine['instanceId']} ({kind}), {machine['state']}"
+        if older:
+            yield "its machine is made from an older template than its layer's"
     else:
         yield "it has no machine"
     if status.get("attempt"):
         yield f"launches so far: {status['attempt']}"
     if launch := status.get("launch"):
         yield f"its launch is {launch['launchId']}, attempt {launch['attempt']}"
-    places = _places_for(session, instance) if lacks_capacity(instance) else []
-    held = [*held_by_stack(session, instance), *held_by_itself(session, instance)]
-    yield from _list("held back", [*held, *held_slot(session, instance, places)])
-
-
-def _places_for(session: Session, instance: Json) -> list[str]:
-    metadata = instance["metadata"]
-    try:
-        layer = session.client.get(LAYER.path(instance["spec"]["layers"][0], metadata["namespace"]))
-    except ApiFailure as failure:
-        if not failure.not_found:
-            raise
-        return []
-    return refused_places(session.client, layer)
 
 
 def _stack(session: Session, stack: Json) -> Iterator[str]:
