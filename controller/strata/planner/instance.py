@@ -254,9 +254,10 @@ def _gone(snapshot: InstanceSnapshot, policy: Policy, loss: _Loss) -> InstancePl
         stopped_as_wanted=False,
         failures=_failures_after_loss(snapshot, policy, loss),
     )
-    phase = Phase.STOPPED if instance.spec.power == "stopped" else Phase.REQUESTED
-    phase = Phase.TERMINATED if leaves(instance) else phase
-    status = next_status(snapshot, phase=phase, base=base, launched=no("Launched", reasons.LAUNCHING, loss.message))
+    phase, reason = Phase.REQUESTED, reasons.LAUNCHING
+    if leaves(instance) or instance.spec.power == "stopped":
+        phase, reason = Phase.TERMINATED if leaves(instance) else Phase.STOPPED, reasons.NOT_RUNNING
+    status = next_status(snapshot, phase=phase, base=base, launched=no("Launched", reason, loss.message))
     notes = () if loss.told else (Note(loss.reason, loss.message, warning=True),)
     return InstancePlan(status=status, notes=notes, again_at=snapshot.now)
 
