@@ -22,7 +22,7 @@ from tests.kit.slot_laws import counts
 from tests.kit.stories import LAYER, STACK, online
 from tests.kit.virtual_time import run_virtual
 
-from strata.planner import health
+from strata.planner.budget import allowance
 from strata.planner.instance import plan_instance
 from strata.planner.layer import LayerPlan, LayerSnapshot, plan_layer
 from strata.resources import kinds
@@ -144,7 +144,7 @@ def test_laws_1_and_3_any_layer_has_a_plan_and_no_plan_exceeds_its_budget(case: 
         assert after >= min(wanted, before) or before - after <= len(plan.delete) + len(plan.leave)
         assert after <= max(wanted + surge, before)
     hand_made = sum(m.spec.availability == "manual" and not m.metadata.deleting for m in snapshot.members)
-    allowed = health.allowance(snapshot.layer.spec.healing.max_unhealthy, wanted + hand_made)
+    allowed = allowance(snapshot.layer.spec.healing.max_unhealthy, wanted + hand_made)
     new = {m.instance.metadata.name for m in plan.heal if m.instance.status.heal is None}
     assert len(new) <= allowed
     if case["stack"] == "missing" or case["stack"].get("paused"):

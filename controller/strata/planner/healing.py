@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from strata.planner import health
+from strata.planner.budget import allowance
 from strata.planner.facts import Unknown
 from strata.planner.layer_plan import LayerSnapshot, Marked, earliest
 from strata.planner.policy import Policy
@@ -33,7 +34,7 @@ def plan_healing(snapshot: LayerSnapshot, policy: Policy, *, desired: int) -> He
     layer, now = snapshot.layer, snapshot.now
     members = [m for m in snapshot.members if not m.metadata.deleting and not leaves(m)]
     under_repair = set()
-    result = Healing(allowed=health.allowance(layer.spec.healing.max_unhealthy, desired))
+    result = Healing(allowed=allowance(layer.spec.healing.max_unhealthy, desired))
     for member in members:
         fact = snapshot.facts.get(member.metadata.name, Unknown(reasons.UNKNOWN))
         verdict = health.judge(member, fact, layer.spec.healing, now)

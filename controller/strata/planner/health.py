@@ -105,14 +105,6 @@ def _runs(observed: Observed) -> bool:
     return observed.machine.state in {"pending", "running"}
 
 
-def allowance(max_unhealthy: str, desired: int) -> int:
-    """How many machines may fail at once before the layer is Protected: max(1, floor(share x desired)), or the count
-    that was given."""
-    if max_unhealthy.endswith("%"):
-        return max(1, int(max_unhealthy[:-1]) * desired // 100)
-    return max(1, int(max_unhealthy))
-
-
 @dataclass(frozen=True, slots=True)
 class Breaker:
     """`open`: nothing that runs is destroyed. `below_since`: since when it is below its limit while still open."""
