@@ -174,6 +174,15 @@ class Installation:
             input=stdin, capture_output=True, text=True, timeout=timeout_s, check=False,
         )  # fmt: skip
 
+    def objects(self, plural: str, namespace: str = "") -> list[dict[str, Any]]:
+        """What any daemon's API lists: cheaper than the CLI, for who asks again and again."""
+        server = next(iter(self.urls.values()))
+        within = f"/namespaces/{namespace}" if namespace else ""
+        found: list[dict[str, Any]] = json.loads(get_text(f"{server}/apis/strata.dev/v1alpha1{within}/{plural}"))[
+            "items"
+        ]
+        return found
+
     def get(self, kind: str, *arguments: str) -> list[dict[str, Any]]:
         done = self.strata("get", kind, "-o", "json", *arguments)
         assert done.returncode == 0, done.stderr

@@ -62,15 +62,28 @@ class EtcdOptions:
 
 
 class Etcd:
-    """One member. `stop` is orderly, `kill` is SIGKILL; both keep the data, and `start` goes on with it."""
+    """One member. `stop` is orderly, `kill` is SIGKILL; both keep the data, and `start` goes on with it.
 
-    def __init__(self, binary: Path, directory: Path, options: EtcdOptions | None = None) -> None:
+    `initial_cluster`, if set before the first start, makes it one of several."""
+
+    def __init__(
+        self, binary: Path, directory: Path, options: EtcdOptions | None = None, *, name: str = "test"
+    ) -> None:
+        self.name = name
+        self.initial_cluster = ""
         self._binary = binary
         self._directory = directory
         self._options = options or EtcdOptions()
         self._process: subprocess.Popen[bytes] | None = None
-        self._token: str | None = None
         self.port, self._peer_port = free_ports(2)
+
+    @property
+    def peer_url(self) -> str:
+        return f"http://127.0.0.1:{self._peer_port}"
+
+    @property
+    def data(self) -> Path:
+        return self._directory / "data"
 
     @property
     def url(self) -> str:
@@ -79,14 +92,14 @@ class Etcd:
 
     def start(self) -> None:
         """Start, or start again; return when it answers."""
-        has_data = self._data.exists()
+        has_data = self.data.exists()
         for _ in range(_START_ATTEMPTS):
             with (self._directory / "etcd.log").open("ab") as log:
                 self._process = subprocess.Popen(self._command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL)
             if self._is_ready(self._process):
                 return
             self.kill()
-            if not has_data:
+            if not has_data and not self.initial_cluster:
                 self.port, self._peer_port = free_ports(2)
         log_end = (self._directory / "etcd.log").read_text(errors="replace")[-2000:]
         raise AssertionError(f"etcd does not start: {log_end}")
@@ -106,7 +119,7 @@ class Etcd:
     def wipe(self) -> None:
         """Lose the data directory, and come back empty."""
         self.kill()
-        shutil.rmtree(self._data)
+        shutil.rmtree(self.data)
         self.start()
 
     def compact(self, revision: int) -> None:
@@ -148,17 +161,13 @@ class Etcd:
             answer: dict[str, Any] = json.load(response)
         return answer
 
-    @property
-    def _data(self) -> Path:
-        return self._directory / "data"
-
     def _command(self) -> list[str]:
-        peer_url = f"http://127.0.0.1:{self._peer_port}"
+        peer_url = self.peer_url
         command = [
-            str(self._binary), "--name", "test", "--data-dir", str(self._data),
+            str(self._binary), "--name", self.name, "--data-dir", str(self.data),
             "--listen-client-urls", self.url, "--advertise-client-urls", self.url,
             "--listen-peer-urls", peer_url, "--initial-advertise-peer-urls", peer_url,
-            "--initial-cluster", f"test={peer_url}",
+            "--initial-cluster", self.initial_cluster or f"{self.name}={peer_url}",
             # The shortest lease is 1.5 election timeouts: this allows one of a second.
             "--heartbeat-interval", "50", "--election-timeout", "500",
         ]  # fmt: skip

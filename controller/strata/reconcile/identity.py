@@ -29,7 +29,7 @@ from strata.store.repository import Repository, Write
 
 log = structlog.get_logger(__name__)
 
-_TESTIFY_EVERY_S = 30.0
+_TESTIFY_EVERY_S = 5.0  # what is launched after the last testimony and before a restore is not missed
 
 
 @dataclass(frozen=True, slots=True)
