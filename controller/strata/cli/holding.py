@@ -21,7 +21,6 @@ Json = dict[str, Any]
 _HOLD_IF_TRUE = frozenset({"Protected", "Stalled", "OrphansHeld"})
 _NEVER_HOLD = frozenset({"Progressing", "UpToDate"})
 _ROLLOUT_HELD = frozenset({reasons.ROLLOUT_STALLED, reasons.ROLLOUT_PAUSED})
-_THEN = {"delete": "ended", "stop": "kept stopped", "replace": "replaced under its name"}
 _NEXT_LAUNCH = re.compile(r"next launch at (\S+Z)")
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s")
 
@@ -65,11 +64,9 @@ def held_by_itself(session: Session, document: Json) -> Iterator[str]:
 
 
 def held_slot(session: Session, instance: Json, places: list[str]) -> Iterator[str]:
-    """What holds one slot back: no machine, and the orders about the one it has. `places` are those that EC2
+    """What holds one slot back: no machine, and the order to destroy the one it has. `places` are those that EC2
     refused last."""
     status = instance.get("status") or {}
-    if leave := status.get("leave"):
-        yield _leaves(session, leave)
     if heal := status.get("heal"):
         marked = ages.age(heal["markedAt"], session.now())
         yield f"marked for {heal.get('action', 'replace')} {marked} ago: {heal['reason']}: {heal['message']}"
@@ -82,12 +79,6 @@ def held_slot(session: Session, instance: Json, places: list[str]) -> Iterator[s
         yield _failed(session, failures, launched)
     elif launched and launched["status"] != "True":
         yield f"no machine: {said(launched)}"
-
-
-def _leaves(session: Session, leave: Json) -> str:
-    since = ages.age(leave["markedAt"], session.now())
-    then = _THEN[leave.get("then", "delete")]
-    return f"on its way out since {since}, then {then}: {leave['reason']}: {leave['message']}"
 
 
 def _no_capacity(launched: Json, places: list[str]) -> str:

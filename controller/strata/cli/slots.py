@@ -12,7 +12,7 @@ from strata.resources.duration import parse_duration
 
 Json = dict[str, Any]
 
-_THEN = {"delete": "ends", "stop": "is stopped, and kept warm", "replace": "is replaced"}
+_THEN = {"delete": "ends", "stop": "is stopped, and kept warm", "replace": "is replaced under its name"}
 
 
 def layer_of(session: Session, instance: Json) -> Json | None:
@@ -42,9 +42,10 @@ def is_older(instance: Json, layer: Json | None) -> bool:
 
 
 def leave_of(instance: Json, layer: Json | None, now: datetime) -> str | None:
-    """`ScaledIn: 3 are wanted, and there are 4; ends in 95s`; None for one that stays."""
+    """`ScaledIn: 3 are wanted, and there are 4; ends in 95s`; None for one that stays, or goes
+    already."""
     leave = dig(instance, "status", "leave")
-    if not leave:
+    if not leave or instance["metadata"].get("deletionTimestamp"):
         return None
     then = _THEN[leave.get("then") or "delete"]
     return f"{leave['reason']}: {leave['message']}; {then} {_when(instance, leave, layer, now)}"

@@ -3,7 +3,7 @@
 Used by apply, diff and delete -f.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import click
@@ -77,8 +77,9 @@ def read_wishes(session: Session, names: tuple[str, ...], *, recursive: bool, or
 
 
 def _placed(session: Session, document: Document) -> Placed | None:
+    label = label_of_document(document)
     if faults := _faults(document):
-        _tell_invalid(document, _label(document), faults)
+        tell_invalid(document, label, faults)
         return None
     metadata = document.body["metadata"]
     try:
@@ -87,10 +88,12 @@ def _placed(session: Session, document: Document) -> Placed | None:
     except ApiFailure:
         raise
     except _Misplaced as misplaced:
-        _tell_invalid(document, _label(document), (Cause("metadata.namespace", "FieldValueInvalid", str(misplaced)),))
+        tell_invalid(
+            document, label_of_document(document), (Cause("metadata.namespace", "FieldValueInvalid", str(misplaced)),)
+        )
         return None
     except CliFailure as failure:
-        _tell_invalid(document, _label(document), (Cause("kind", "FieldValueNotSupported", str(failure)),))
+        tell_invalid(document, label, (Cause("kind", "FieldValueNotSupported", str(failure)),))
         return None
     return Placed(document, Wish(resource, namespace, wished(document.body, namespace)))
 
@@ -142,24 +145,24 @@ def _texts(value: object) -> bool:
     return value is None or (isinstance(value, dict) and all(isinstance(text, str) for text in value.values()))
 
 
-def _label(document: Document) -> str:
+def label_of_document(document: Document) -> str:
     metadata = document.body.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     return f"{str(document.body.get('kind') or 'object').lower()}/{name or '?'}"
 
 
-def _tell_invalid(document: Document, label: str, causes: tuple[Cause, ...]) -> None:
-    """Say which document is wrong, and every wrong field with its line."""
+def tell_invalid(document: Document, label: str, causes: Iterable[Cause]) -> None:
+    """Say which document is wrong, and every wrong field with its line, from the first line to the last."""
     click.echo(f"error: {document.where}: {label} is invalid:", err=True)
-    for cause in causes:
-        line = document.line_of(cause.field)
-        place = f"line {line}: " if line is not None else ""
+    placed = ((document.line_of(cause.field) or 0, cause) for cause in causes)
+    for line, cause in sorted(placed, key=lambda one: one[0]):
+        place = f"line {line}: " if line else ""
         click.echo(f"  {place}{cause.field + ': ' if cause.field else ''}{cause.message}", err=True)
 
 
 def _tell_refused(placed: Placed, failure: CliFailure) -> None:
     if isinstance(failure, ApiFailure) and failure.causes:
-        _tell_invalid(placed.document, placed.label, failure.causes)
+        tell_invalid(placed.document, placed.label, failure.causes)
         return
     why = f"{failure.message} ({failure.reason})" if isinstance(failure, ApiFailure) else str(failure)
     click.echo(f"error: {placed.document.where}: {placed.label}: {why}", err=True)

@@ -9,6 +9,7 @@ from strata.cli.options import Command
 from strata.local.sim import Fate, pass_fate
 from strata.local.simulator import Json
 from strata.resources.duration import parse_duration
+from strata.resources.tags import LAYER, STACK
 
 _LOADS = ["STACK", "LAYER", "LOAD", "NOW", "MACHINES", "CPU", "QUEUE"]
 _STATES = {"alarm": "ALARM", "ok": "OK", "insufficient": "INSUFFICIENT_DATA"}
@@ -27,16 +28,28 @@ def load(fate: Fate, layer: str | None, total: float | None, wave: str | None, *
     Each has CPU by its share, at most 100 %. What they cannot do waits in the layer's queue: a machine does one job a
     second, and 150 more than there are machines for lets it grow by 1.5 a second.
     """
-    if layer is None:
+    options = (total is not None) + (wave is not None) + off
+    name = layer.removeprefix(_LAYER) if layer else None
+    if options > 1 or (options and not name):
+        raise click.UsageError("name a layer, and say one of --total, --wave and --off")
+    if not options or name is None:
         rows: list[Json] = fate.simulator.read("loads")["loads"]
-        fate.table(_LOADS, [_row(row) for row in rows])
+        fate.table(_LOADS, [_row(row) for row in rows if name in (None, row["layer"])])
         return
-    if (total is not None) + (wave is not None) + off != 1:
-        raise click.UsageError("say one of --total, --wave and --off")
     asked = None if off else {"mean": total} if total is not None else _wave(wave or "")
-    name = layer.removeprefix(_LAYER)
-    fate.simulator.control("load", {"stack": fate.namespace(), "layer": name, "load": asked})
+    stack = fate.namespace()
+    fate.simulator.control("load", {"stack": stack, "layer": name, "load": asked})
     click.echo(f"{_LAYER}{name} has {'no load' if off else f'a load of {_text(asked)}'}")
+    if asked:
+        _warn_of_nobody(fate, stack, name)
+
+
+def _warn_of_nobody(fate: Fate, stack: str, name: str) -> None:
+    """A load may come before its machines; or its layer's name is not what people think."""
+    machines: list[Json] = fate.simulator.read("instances")["instances"]
+    owners = ((machine["tags"].get(STACK), machine["tags"].get(LAYER)) for machine in machines)
+    if (stack, name) not in owners:
+        click.echo(f"warning: {_LAYER}{name} in {stack} has no machine yet", err=True)
 
 
 def _wave(text: str) -> Json:

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ class _Time(click.ParamType):  # type: ignore[type-arg] # generic in newer click
             time = datetime.fromisoformat(str(value))
         except ValueError:
             self.fail(f"{value!r} is not a time such as 2026-11-02 or 2026-11-02T08:00:00Z", param, ctx)
-        return time if time.tzinfo else time.replace(tzinfo=UTC)
+        return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 class _Duration(click.ParamType):  # type: ignore[type-arg] # generic in newer clicks only
@@ -168,6 +169,7 @@ def simulate(
     _warn_of_missing(replays)
     if picture is not None:
         draw(replays, picture, title=f"{begin:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC", table=_table(replays))
+        click.echo(f"{picture} drawn", err=True)
     if form.is_table:
         _print(session, replays, actions=actions, plots=not no_plot)
     else:
@@ -180,7 +182,7 @@ def _span(start: datetime | None, end: datetime | None, recorded: Sequence[Recor
         raise CliFailure("say --from and --to, or give a --signal whose numbers say it")
     begin, until = (start or found[0], end or found[1]) if found else (start, end)
     if begin is None or until is None or begin >= until:
-        raise CliFailure(f"--from must be before --to: {begin} is not before {until}")
+        raise CliFailure(f"--from must be before --to, but {begin} is not before {until}")
     return begin, until
 
 
@@ -192,7 +194,8 @@ def _warn_of_unused(policies: Sequence[Policy], recorded: Sequence[Recorded]) ->
         if (load := layer.spec.capacity.load) is not None
     }
     for name in unused(recorded, used):
-        click.echo(f"warning: no layer has a rule for the signal {name}", err=True)
+        known = ", ".join(sorted(set().union(*used.values()))) or "none"
+        click.echo(f"warning: no layer has a rule for the signal {name}; signals of its rules: {known}", err=True)
 
 
 def _warn_of_missing(replays: Sequence[Replay]) -> None:
@@ -206,16 +209,17 @@ def _warn_of_missing(replays: Sequence[Replay]) -> None:
 
 
 def _print(session: Session, replays: Sequence[Replay], *, actions: bool, plots: bool) -> None:
-    width = min(_WIDEST, shutil.get_terminal_size((100, 24)).columns)
+    width = min(_WIDEST, shutil.get_terminal_size((80, 24)).columns)
     for one in replays if plots else ():
         click.echo(f"{one.policy}: layer/{one.layer.metadata.name}")
         click.echo("\n".join(plot(one, width)))
         click.echo()
     if actions:
         rows = [row for one in replays for row in report.action_rows(one)]
-        TableWriter(report.ACTION_HEAD, colour=session.colour).write(sorted(rows))
+        TableWriter(report.ACTION_HEAD, colour=session.colour).write(sorted(rows, key=itemgetter(0)))
         click.echo()
     TableWriter(report.head(replays), colour=session.colour).write(report.rows(replays))
+    click.echo(f"\n{report.LEGEND}")
 
 
 def _table(replays: Sequence[Replay]) -> str:

@@ -9,6 +9,7 @@ import msgspec
 
 from strata.cli.documents import Document, Unreadable, read_all
 from strata.cli.failures import CliFailure
+from strata.cli.wishes import label_of_document, tell_invalid
 from strata.resources.codec import decode_object
 from strata.resources.kinds import LAYER, STACK
 from strata.resources.layer import Layer
@@ -75,11 +76,8 @@ def _admitted(document: Document, definition: Definition) -> Record | None:
     if document.body.get("apiVersion") != definition.api_version:
         click.echo(f"error: {document.where}: apiVersion must be {definition.api_version}", err=True)
         return None
-    for cause in causes:
-        line = document.line_of(cause.field)
-        place = "" if line is None else f" (line {line})"
-        click.echo(f"error: {document.where}: {cause.field}{place}: {cause.message}", err=True)
     if causes:
+        tell_invalid(document, label_of_document(document), causes)
         return None
     return decode_object(definition.kind, msgspec.json.encode(body), mod_revision=0)
 

@@ -29,7 +29,7 @@ class Prices:
     def _of(self, type_: str, market: str) -> float:
         price = self.hourly.get((type_, market), self.hourly.get((type_, "on-demand")))
         if price is None:
-            raise CliFailure(f"the price file has no price of {type_}")
+            raise CliFailure(f"the price file has no price of {type_}: add a line such as {type_},0.0208")
         return price
 
 

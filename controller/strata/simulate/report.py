@@ -1,7 +1,7 @@
 """What came of replays, as a table for people and as data for programs."""
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from strata.cli import ages
@@ -46,19 +46,22 @@ def _span(time: timedelta) -> str:
 
 
 def action_rows(replay: Replay) -> Iterator[list[str]]:
-    """Every step, in order."""
+    """What the load decided, then every step; rows of one moment stay in this order."""
+    whose = (replay.policy, replay.layer.metadata.name)
+    for one in replay.timeline.decisions:
+        yield [_moment(one.at), *whose, "decide", f"{one.change:+d}", one.message]
     for step in replay.timeline.steps:
-        yield [
-            step.at.strftime("%Y-%m-%d %H:%M:%S"),
-            replay.policy,
-            replay.layer.metadata.name,
-            step.verb,
-            str(len(step.instances)),
-            step.why,
-        ]
+        yield [_moment(step.at), *whose, step.verb, str(len(step.instances)), step.why]
 
 
 ACTION_HEAD = ("AT", "POLICY", "LAYER", "WHAT", "COUNT", "WHY")
+LEGEND = """HOURS are machine-hours; OUT and IN count what the load decided, MADE the launches.
+SHORT FOR: fewer were online than desired. The last columns: how long a signal
+was at or beyond a threshold."""
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def as_json(replays: Sequence[Replay]) -> Json:
@@ -72,8 +75,8 @@ def _item(replay: Replay) -> Json:
         "policy": replay.policy,
         "stack": replay.layer.metadata.namespace,
         "layer": replay.layer.metadata.name,
-        "from": timeline.start.isoformat(),
-        "to": timeline.end.isoformat(),
+        "from": _moment(timeline.start),
+        "to": _moment(timeline.end),
         "machineHours": round(replay.machine_hours, 3),
         "spotHours": round(timeline.running_for("spot") / timedelta(hours=1), 3),
         **({} if replay.cost is None else {"cost": round(replay.cost, 4)}),
@@ -95,15 +98,15 @@ def _item(replay: Replay) -> Json:
         ],
         "missingSignals": list(replay.missing),
         "decisions": [
-            {"at": one.at.isoformat(), "change": one.change, "message": one.message} for one in timeline.decisions
+            {"at": _moment(one.at), "change": one.change, "message": one.message} for one in timeline.decisions
         ],
         "numbers": [
-            {"at": moment.at.isoformat(), **{name: getattr(moment, name) for name in moment._fields[1:]}}
+            {"at": _moment(moment.at), **{name: getattr(moment, name) for name in moment._fields[1:]}}
             for moment in timeline.moments
         ],
         "steps": [
             {
-                "at": step.at.isoformat(),
+                "at": _moment(step.at),
                 "verb": step.verb,
                 "instances": list(step.instances),
                 "reason": step.reason,

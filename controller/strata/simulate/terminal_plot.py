@@ -40,7 +40,7 @@ def _rows(values: Sequence[float | None], top: float, height: int, *, marks: Seq
     for row in range(height - 1, -1, -1):
         line = "".join(_cell(value, mark, top, height, row) for value, mark in zip(values, marks, strict=True))
         label = f"{top:g}" if row == height - 1 else "0" if row == 0 else ""
-        yield f"{_short(label):>{_MARGIN - 2}} ┤{line}"
+        yield f"{_short(label):>{_MARGIN - 2}} ┤{line}".rstrip()
 
 
 def _cell(value: float | None, mark: float | None, top: float, height: int, row: int) -> str:

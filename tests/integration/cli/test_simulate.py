@@ -102,7 +102,7 @@ def test_policies_stand_side_by_side(policy: str, busy: str, tmp_path: Path) -> 
     args = ("-f", policy, "--compare", str(bolder), "--signal", f"cpuPercent=total:{busy}", "--prices", str(prices))
     result = simulate(*args)
     assert result.exit_code == 0, result.output
-    table = result.stdout.splitlines()[-3:]
+    table = result.stdout.partition("\n\nHOURS")[0].splitlines()[-3:]
     assert table[0].split()[:8] == ["POLICY", "LAYER", "HOURS", "COST", "MEAN", "PEAK", "OUT", "IN"]
     assert [line.split()[0] for line in table[1:]] == ["web", "bolder"]
     assert "█" in result.stdout
@@ -115,6 +115,17 @@ def test_every_action_is_listed_with_its_reason(policy: str) -> None:
     result = simulate("-f", policy, "--from", "2026-11-23", "--to", "2026-11-24", "--actions", "--no-plot")
     assert "wanted: 4 = 2 always + 2 schedule/noon" in result.stdout
     assert "█" not in result.stdout
+
+
+def test_actions_name_what_justified_them_at_moments_of_utc(policy: str, busy: str) -> None:
+    result = simulate("-f", policy, "--signal", f"cpuPercent=total:{busy}", "--actions", "--no-plot")
+    rows = [line.split(maxsplit=5) for line in result.stdout.splitlines() if line.startswith("2026-")]
+    decided = next(at for at, row in enumerate(rows) if row[3] == "decide")
+    assert rows[decided][0].startswith("2026-11-23T10:")
+    assert rows[decided][0].endswith("Z")
+    assert rows[decided][4] == "+1"
+    assert rows[decided][5].startswith("cpuPercent 100 >= 70 for ")
+    assert rows[decided + 1][:5] == [rows[decided][0], "web", "web", "make", "1"]
 
 
 def test_a_picture_and_a_page_are_drawn(policy: str, busy: str, tmp_path: Path) -> None:
@@ -133,7 +144,8 @@ def test_what_is_wrong_is_told(policy: str, busy: str, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(LAYER.replace("12:00", "25:00").replace("max: 10", "maxx: 10"))
     said = failed("-f", str(wrong), "--from", "2026-11-23", "--to", "2026-11-24")
-    assert "spec.capacity.schedule[0].from (line 8)" in said
+    assert "layer/web is invalid:\n" in said
+    assert "  line 8: spec.capacity.schedule[0].from: " in said
     assert 'unknown field "spec.capacity.maxx"' in said
     assert "say --from and --to" in failed("-f", policy)
     assert "--from must be before --to" in failed("-f", policy, "--from", "2026-11-24", "--to", "2026-11-23")

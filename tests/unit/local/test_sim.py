@@ -87,10 +87,12 @@ def test_without_a_world_the_way_to_one_is_told(
 
 
 def test_a_load_is_a_level_or_a_wave_and_is_shown(sim: Sim) -> None:
-    assert sim("load", "layer/web", "-n", "shop", "--total", "450") == "layer/web has a load of 450 %\n"
+    told = sim("load", "layer/web", "-n", "shop", "--total", "450")
+    assert told == "layer/web has a load of 450 %\nwarning: layer/web in shop has no machine yet\n"
     assert "300 ± 200 % in waves of 20 min" in sim("load", "workers", "-n", "shop", "--wave", "300,200,20m")
     rows = [line.split("   ") for line in sim("load").splitlines()]
     assert [row[0].strip() for row in rows] == ["STACK", "shop", "shop"]
+    assert "workers" not in sim("load", "web", "-n", "shop")
     sim("load", "web", "-n", "shop", "--off")
     assert "web" not in sim("load")
 
@@ -101,7 +103,7 @@ def test_what_is_no_wave_is_refused(sim: Sim, wave: str) -> None:
 
 
 def test_a_load_needs_a_layer_and_one_way_of_saying_it(sim: Sim) -> None:
-    assert "say one of --total, --wave and --off" in sim("load", "web", "-n", "shop", code=2)
+    assert "say one of --total, --wave and --off" in sim("load", "--total", "1", code=2)
     assert "say one of --total, --wave and --off" in sim("load", "web", "-n", "shop", "--off", "--total", "1", code=2)
     assert "say which with -n STACK" in sim("load", "web", "--total", "1", code=1)
 

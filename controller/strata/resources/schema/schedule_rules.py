@@ -81,7 +81,8 @@ def _cron(field: str, expression: object) -> Iterator[Cause]:
     try:
         fires = next(CronSim(expression, _FROM_THEN_ON), None)
     except CronSimError as error:
-        yield _invalid(field, expression, f"{error}; write it as `minute hour day-of-month month day-of-week`")
+        hint = "each a number, a range or a list that can come true together, such as `30 8 1-7 * mon-fri`"
+        yield _invalid(field, expression, f"{error}: write `minute hour day-of-month month day-of-week`, {hint}")
         return
     if fires is None:
         yield _invalid(field, expression, "never comes true in 50 years")
