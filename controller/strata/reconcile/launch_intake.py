@@ -61,12 +61,11 @@ class Intake:
         self._clock = clock
         self._rng = rng
         self._policy = policy
-        self._sealed_from: dict[str, int] = {}  # store key -> the revision that the slot was sealed from
 
     async def seal_due(self, stack: Stored[Stack]) -> tuple[list[Stored[Launch]], float | None]:
         """Seal what is due; the new records, and in how many seconds more may be due (None: on news alone)."""
-        self._forget_sealed()
-        wanting = [s for s in self._objects.wanting(stack.object.metadata.name) if not self._sealed_already(s)]
+        behind = self._repository.wrote_after  # such as a slot that was sealed a moment ago
+        wanting = [s for s in self._objects.wanting(stack.object.metadata.name) if not behind(s.key, s.mod_revision)]
         waits_s = {stored.key: self._waits_s(stored) for stored in wanting}
         due = [stored for stored in wanting if waits_s[stored.key] <= 0]
         due.sort(key=lambda stored: stored.object.status.attempt == 0)  # who lost a machine goes first
@@ -200,7 +199,6 @@ class Intake:
             return rest_s
         for slot in slots:
             self._resting.recovered(slot.key)
-        self._sealed_from.update((slot.key, slot.mod_revision) for slot in slots)
         return Stored(key, value, revision, launch)
 
     def _not_asked(self, members: list[protocol.Want]) -> None:
@@ -234,17 +232,6 @@ class Intake:
             ),
             status=LaunchStatus(sent_at=now),
         )
-
-    def _sealed_already(self, slot: Stored[Instance]) -> bool:
-        """Whether the cache still shows the slot as it was when it was sealed a moment ago."""
-        return self._sealed_from.get(slot.key) == slot.mod_revision
-
-    def _forget_sealed(self) -> None:
-        for key, revision in list(self._sealed_from.items()):
-            parsed = kinds.parse_store_key(key)
-            slot = self._objects.instance(parsed.namespace, parsed.name) if parsed else None
-            if slot is None or slot.mod_revision != revision:
-                del self._sealed_from[key]
 
 
 def _member(instance: Instance, layer: Layer, bought: Purchase) -> Member:

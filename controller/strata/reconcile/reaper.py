@@ -31,6 +31,7 @@ from strata.store.port import Store
 log = structlog.get_logger(__name__)
 
 _DECISIONS_EVERY_S = 5.0
+_JUDGE_EVERY_S = 20.0  # a large launch sweeps at every poll, and each judgement reads all records
 _MISSED_SWEEPS = 2  # a machine with a record that so many sweeps in a row did not show is gone
 
 
@@ -75,6 +76,7 @@ class Reaper:
         self._on_held = on_held
         self._swept = asyncio.Event()
         self._is_due = False  # a sweep is not judged yet
+        self._rests_until_s = 0.0
         self._clear_at: datetime | None = None  # when a sweep last showed only what is accounted for
         self._missed: Counter[str] = Counter()  # sweeps in a row that did not show a machine with a record
 
@@ -118,9 +120,10 @@ class Reaper:
         if self._swept.is_set():
             self._swept.clear()
             self._is_due = True
-        if self._is_due:
+        if self._is_due and self._clock.monotonic_s() >= self._rests_until_s:
             await self._judge()
             self._is_due = False
+            self._rests_until_s = self._clock.monotonic_s() + _JUDGE_EVERY_S
         # After it: of many that were found a dead leader may have recorded some, and were those gone, few were left.
         if self._records.held or not self._records.were_read:  # a former leader may have left some
             await self._records.read()
