@@ -362,6 +362,9 @@ def test_an_alarm_that_is_early_says_when_it_decides() -> None:
         ([100.0] * 9 + [790.0], True, 6, 6),
         ([0.0] * 10, True, 6, 0),
         ([5000.0] * 5, True, 0, 8),  # max
+        ([1.7e308] * 5, True, 0, 8),  # as a query says that means "without bound"
+        ([1.7e308] * 5, False, 0, 8),  # times the machines, no float holds it
+        ([-1.7e308] * 10, False, 6, 0),
     ],
 )
 def test_a_target_for_each_instance(values: list[float], per_instance: bool, extra: int, after: int) -> None:  # noqa: FBT001

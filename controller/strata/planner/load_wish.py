@@ -12,6 +12,7 @@ from strata.resources.load import CPU_PERCENT, Load, SampleValue, Signal, Target
 
 _TOLERANCE = 0.1  # of a target: what is so near to it is at it
 _ROUNDING = 1e-9  # 3 x 20 / 60 is one machine, also in floating point
+_MOST = 1e6  # no max is as high: what asks for more, if only by a number without bound, asks for this
 
 Facts = Mapping[str, SignalFact]
 
@@ -140,7 +141,7 @@ def _wanted(value: float, target: Target, members: int, current: int) -> int:
         machines, at_target = counted * value / target.value, float(counted)
     if abs(machines - at_target) <= _TOLERANCE * at_target:
         return current
-    return max(0, math.ceil(machines - _ROUNDING))
+    return math.ceil(min(max(0.0, machines), _MOST) - _ROUNDING)
 
 
 def _series(question: Question, name: str) -> Series | None:
