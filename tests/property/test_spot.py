@@ -14,6 +14,7 @@ from strata.resources.instance import Instance, Phase
 from strata.resources.layer import SpotStatus
 from strata_sim.controls import ids
 from strata_sim.faults import Fault
+from strata_sim.knobs import Delays
 from strata_sim.machines import Instance as Machine
 from strata_sim.witness import live, lives
 
@@ -154,6 +155,21 @@ async def test_a_recommendation_replaces_a_machine_and_never_leaves_too_few(act:
     await until(act, renewed, within_s=600)
     assert min(running) >= 3, "each ran on until enough others worked"
     await settled(act)
+
+
+@virtually(with_queue=True)
+async def test_recommendations_for_every_machine_from_its_first_moment_on_double_no_layer(act: Act) -> None:
+    await start(act, 6, spot={"percentage": 100})
+    act.fleet.controls.delays(Delays(status_ok_s=40.0))
+    advised: set[str] = set()
+    for _ in range(120):
+        for machine in machines(act, "spot"):
+            if machine.id not in advised and machine.view.state == "running":
+                advised.add(machine.id)
+                act.fleet.controls.interrupt(ids(machine.id), rebalance=True)
+        await passes(act, 5)
+        assert len(act.fleet.machines()) <= 7, "no more at once than a rollout may have"
+    assert 8 <= len(advised) <= 6 + 600 / 40, "none is replaced before it worked"
 
 
 @virtually(with_queue=True)

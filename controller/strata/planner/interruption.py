@@ -1,15 +1,17 @@
 """Spot machines that EC2 takes back, or says it may: their slots leave at once, and new ones take their place while
 they run.
 
-A notice gives two minutes, which no budget holds back: the machine goes anyway. A recommendation is followed likewise;
-what keeps its machine running until enough others work is the end of every leave.
+A notice gives two minutes, which no budget holds back: the machine goes anyway. A recommendation is followed as far as
+a rollout's surge goes, and not for a machine that was never online: EC2 recommends to replace whole fleets at once, and
+their successors from their first moment on. What keeps its machine running until enough others work is the end of
+every leave.
 """
 
 from strata.planner.budget import Budget
 from strata.planner.draining import fact_of, order
 from strata.planner.facts import Known, Note, Notice
 from strata.planner.layer_plan import LayerSnapshot, Leaving, Moves
-from strata.planner.roster import Roster
+from strata.planner.roster import Roster, never_online
 from strata.resources import reasons
 from strata.resources.instance import Instance
 
@@ -23,10 +25,15 @@ _SAYS = {
 def plan_interruptions(snapshot: LayerSnapshot, roster: Roster, budget: Budget, moves: Moves) -> Roster:
     """Have the slots leave whose machines are noticed; the roster without them."""
     noticed: list[Instance] = []
+    room = max(1, budget.surge) - sum(_follows_advice(member) for member in roster.leaving)
     for member in roster.counted:
         notice = _notice(snapshot, member)
         if notice is None or budget.changes <= 0:
             continue
+        if notice.kind == "rebalance":
+            if room <= 0 or never_online(member):
+                continue
+            room -= 1
         machine = member.status.ec2.instance_id if member.status.ec2 else ""
         leave = order(snapshot, member, "delete", _REASONS[notice.kind], _SAYS[notice.kind].format(machine))
         budget.spend(member.metadata.name)
@@ -38,6 +45,10 @@ def plan_interruptions(snapshot: LayerSnapshot, roster: Roster, budget: Budget, 
     names = {member.metadata.name for member in noticed}
     counted = tuple(member for member in roster.counted if member.metadata.name not in names)
     return Roster(counted, (*roster.leaving, *noticed), roster.warm, roster.by_hand)
+
+
+def _follows_advice(member: Instance) -> bool:
+    return member.status.leave is not None and member.status.leave.reason == reasons.REBALANCE
 
 
 def _notice(snapshot: LayerSnapshot, member: Instance) -> Notice | None:
