@@ -21,6 +21,7 @@ from tests.kit.cluster import Cluster, get_text, until
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _API = "/apis/strata.dev/v1alpha1"
 _TIMEOUT_S = 900
+_QUIET_S = 6.0  # longer than a poll
 _PAGE = 10_000  # calls that the simulator gives at once
 
 NO_BUCKETS = ("--ec2-rate", "100000")
@@ -139,6 +140,15 @@ class Rig:
 
     def wait_online(self, count: int) -> None:
         until(lambda: self.online() == count, within_s=_TIMEOUT_S, what=f"{count} online", every_s=0.5)
+
+    def wait_tagged(self) -> None:
+        """Wait until names, which follow the machines at their own pace, are all set."""
+        until(self._tags_rest, within_s=_TIMEOUT_S, what="no more tags are set", every_s=0.1)
+
+    def _tags_rest(self) -> bool:
+        first = self.cluster.sim("health")["calls"]
+        wait_s(_QUIET_S)
+        return all(call["action"] != "CreateTags" for call in self._calls_since(first))
 
     def patch_always(self, stack: str, layer: str, always: int) -> None:
         body = json.dumps({"spec": {"capacity": {"always": always}}}).encode()

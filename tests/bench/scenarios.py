@@ -22,6 +22,7 @@ def run(size: Size, directory: Path) -> Iterator[Figure]:
     """Converge, idle, sweep, heal and scale one fleet; a Figure as each is done."""
     with Rig(directory) as rig:
         yield _converge(rig, size)
+        rig.wait_tagged()
         swept = _idle(rig, size, "--sweep-interval", str(_WINDOW_S / _SWEEPS))
         often = _idle(rig, size, "--poll-interval", str(_POLL_S / _OFTEN))
         steady = _idle(rig, size)
