@@ -9,7 +9,7 @@ from strata.planner.layer_plan import LayerSnapshot, earliest
 from strata.planner.template import effective, template_digest
 from strata.resources import reasons
 from strata.resources.duration import parse_duration
-from strata.resources.instance import Ec2Status, Instance
+from strata.resources.instance import Ec2Status, Instance, Phase
 from strata.resources.update import Update
 
 
@@ -53,7 +53,7 @@ def find_outdated(snapshot: LayerSnapshot) -> Outdated:
         found = next(_reasons(member, ec2, present, update, snapshot.now), None)
         if found is not None:
             why[member.metadata.name] = found
-        elif update.max_age is not None and ec2.launched_at is not None:
+        elif update.max_age is not None and ec2.launched_at is not None and not _starts(member):
             next_at = earliest(next_at, ec2.launched_at + parse_duration(update.max_age))
     return Outdated(why, present.digest if present else "", next_at)
 
@@ -74,8 +74,14 @@ def _reasons(
         return
     if update.restarted_at is not None and ec2.launched_at < update.restarted_at <= now:
         yield Why(reasons.RESTART_REQUESTED, "launched before the restart that was asked for")
-    if update.max_age is not None and now - ec2.launched_at >= parse_duration(update.max_age):
+    if update.max_age is not None and not _starts(member) and now - ec2.launched_at >= parse_duration(update.max_age):
         yield Why(reasons.TOO_OLD, f"older than {update.max_age}")
+
+
+def _starts(member: Instance) -> bool:
+    """Whether it is on its way to be online. It has no age yet: were it too old before it ever works, nothing would be
+    renewed where that takes longer than maxAge."""
+    return member.status.online_since is None and member.status.phase in {Phase.PENDING, Phase.BOOTING}
 
 
 def _drift(member: Instance, ec2: Ec2Status, present: _Present) -> Iterator[Why]:

@@ -4,7 +4,7 @@ With surge a new slot is added for each outdated one, which leaves once enough w
 are replaced in place, under their names. Progress needs new machines that come online: one that never does ends it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from strata.planner import capacity
@@ -27,12 +27,14 @@ from strata.resources.meta import find_condition
 @dataclass(frozen=True, slots=True)
 class Rollout:
     """`target`: how many slots there should be, surge included. `outdated`: names of the slots that count and are to be
-    renewed. `held`: why none is renewed now, though some are outdated. `rolls` False: nobody renews them but people."""
+    renewed. `held`: why none is renewed now, though some are outdated. `rolls` False: nobody renews them but people.
+    `short`: too few work to spare one, and no slot is to be added."""
 
     target: int
     outdated: frozenset[str]
     held: str = ""
     rolls: bool = True
+    short: bool = False
 
 
 def plan_rollout(
@@ -49,7 +51,9 @@ def plan_rollout(
         return Rollout(budget.desired + min(surplus, budget.surge), names, held, rolls)
     waiting = [m for m in roster.counted if m.metadata.name in names and m.status.leave is None and not _healed(m)]
     sent = _send_off(snapshot, roster.counted, waiting, outdated, budget, moves)
-    return Rollout(budget.desired + min(budget.surge, len(waiting) - sent), names)
+    target = budget.desired + min(budget.surge, len(waiting) - sent)
+    short = bool(waiting) and not sent and len(roster.counted) + len(snapshot.unreadable) >= target
+    return Rollout(target, names, short=short)
 
 
 def _held(snapshot: LayerSnapshot, names: frozenset[str], outdated: Outdated, healing: Healing) -> str:
@@ -99,7 +103,8 @@ def _send_off(
     sent: list[str] = []
     share = spot_share(snapshot.stack, snapshot.layer) if snapshot.stack is not None else None
     first = superfluous(share, counted, budget.desired, frozenset(m.metadata.name for m in waiting))
-    for member in capacity.choose_victims(waiting, len(waiting), unhealthy=failing, drifted=first):
+    victims = capacity.choose_victims(waiting, len(waiting), unhealthy=failing, drifted=first)
+    for member in _oldest_first(victims, outdated, frozenset(budget.serving)):
         name = member.metadata.name
         if budget.changes <= 0:
             break
@@ -118,6 +123,25 @@ def _send_off(
         why = outdated.why[sent[0]].message
         moves.notes.append(Note(reasons.ROLLING_UPDATE, f"renews {len(sent)}: {some(sent)}: {why}"))
     return len(sent)
+
+
+def _oldest_first(victims: list[Instance], outdated: Outdated, serving: frozenset[str]) -> Iterator[Instance]:
+    """The victims, those that work and are only too old by their age: where machines get too old faster than they are
+    renewed, some would never have their turn. Markets keep theirs."""
+
+    def is_aged(member: Instance) -> bool:
+        name = member.metadata.name
+        return name in serving and outdated.why[name].reason == reasons.TOO_OLD
+
+    aged = sorted(filter(is_aged, victims), key=_launched_s)
+    by_market = {market: iter([m for m in aged if m.spec.market == market]) for market in ("spot", "on-demand")}
+    for member in victims:
+        yield next(by_market[member.spec.market]) if is_aged(member) else member
+
+
+def _launched_s(member: Instance) -> float:
+    ec2 = member.status.ec2
+    return ec2.launched_at.timestamp() if ec2 is not None and ec2.launched_at is not None else 0.0
 
 
 def rollout_notes(before: LayerStatus, after: LayerStatus) -> tuple[Note, ...]:

@@ -1,4 +1,6 @@
-"""Whether a rollout stands still because a new machine does not come up, and which one that is."""
+"""Whether a rollout stands still, and which machine keeps it: a new one that does not come up, or one that does not
+work and is missed.
+"""
 
 from datetime import datetime, timedelta
 
@@ -21,17 +23,33 @@ Stall = tuple[str, datetime | None]  # ("web-3 does not come up: why", or ""; wh
 
 
 def find_stall(snapshot: LayerSnapshot, roster: Roster, rollout: Rollout, healing: Healing, policy: Policy) -> Stall:
-    """The first new slot that keeps a rollout from going on."""
-    again_at = None
+    """The first slot that keeps a rollout from going on."""
     if not rollout.rolls or rollout.held or not rollout.outdated:
         return "", None
-    for member in roster.counted:
-        if member.metadata.name in rollout.outdated or member.status.phase == Phase.ONLINE:
-            continue
+    missed = [member for member in roster.counted if member.status.phase != Phase.ONLINE]
+    new = [member for member in missed if member.metadata.name not in rollout.outdated]
+    again_at = None
+    for member in new:
         why, look_at = _failure(snapshot, member, healing, policy)
         if why:
             return f"{member.metadata.name} does not come up: {why}", None
         again_at = earliest(again_at, look_at)
+    moves = bool(new) or any(member.status.leave is not None for member in roster.counted)
+    return ("", again_at) if moves or not rollout.short else _without_enough(snapshot, missed, policy)
+
+
+def _without_enough(snapshot: LayerSnapshot, missed: list[Instance], policy: Policy) -> Stall:
+    """Where nothing new is on its way, and too few work to spare one: the first that does not."""
+    for name in sorted(snapshot.unreadable):
+        return f"nobody can read {name}, and too few others work to renew one", None
+    again_at = None
+    for member in missed:
+        healthy = find_condition(member.status.conditions, "Healthy")
+        due = snapshot.now if healthy is None else healthy.last_transition_time + _stalled_after(policy)
+        if snapshot.now >= due:
+            phase = member.status.phase.value.replace("_", " ")
+            return f"{member.metadata.name} does not work ({phase}), and too few others do to renew one", None
+        again_at = earliest(again_at, due)
     return "", again_at
 
 
@@ -51,7 +69,7 @@ def _without_machine(snapshot: LayerSnapshot, member: Instance, policy: Policy) 
     launched = find_condition(member.status.conditions, "Launched")
     if launched is None or launched.reason not in _NO_MACHINE:
         return "", None
-    due = launched.last_transition_time + timedelta(seconds=policy.stalled_after_s)
+    due = launched.last_transition_time + _stalled_after(policy)
     return (launched.message, None) if snapshot.now >= due else ("", due)
 
 
@@ -60,3 +78,7 @@ def _late(snapshot: LayerSnapshot, member: Instance) -> Stall:
     judged = msgspec.structs.replace(snapshot.layer.spec.healing, enabled=True)
     verdict = health.judge(member, fact_of(snapshot, member), judged, snapshot.now)
     return (verdict.proof.message, None) if verdict.proof is not None else ("", verdict.look_again_at)
+
+
+def _stalled_after(policy: Policy) -> timedelta:
+    return timedelta(seconds=policy.stalled_after_s)
