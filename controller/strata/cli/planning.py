@@ -61,7 +61,8 @@ def _show(session: Session, answer: Json) -> None:
         click.echo()
     if not answer["layers"] and not answer["instances"]:
         click.echo("No machine is concerned.")
-    click.echo(f"Until {answer['until']}, assuming that {'; that '.join(answer['assumes'])}. Nothing was changed.")
+    click.echo(f"Nothing was changed. Until {answer['until']} it is assumed that")
+    click.echo("".join(f"  - {one}\n" for one in answer["assumes"]), nl=False)
 
 
 def _summary(layer: Json) -> Iterator[str]:

@@ -84,6 +84,8 @@ def _type(schema: Json) -> str:
         return f"[]{_type(schema.get('items') or {})}"
     if isinstance(schema.get("additionalProperties"), dict):
         return f"map[string]{_type(schema['additionalProperties'])}"
+    if schema.get("x-kubernetes-int-or-string"):
+        return "integer or string"
     name = str(schema.get("type") or "any")
     return "Object" if name == "object" else name
 

@@ -52,7 +52,7 @@ def _why_more(snapshot: LayerSnapshot, plan: LayerPlan, number: str) -> tuple[st
     """More slots than are wanted are added only by a rollout."""
     rollout, before = plan.status.rollout, snapshot.layer.status
     if rollout is not None and rollout.outdated and before.replicas >= plan.status.desired:
-        return reasons.ROLLING_UPDATE, f"in the place of outdated ones, of which there are {rollout.outdated}"
+        return reasons.ROLLING_UPDATE, f"in the place of outdated ones ({rollout.outdated})"
     return reasons.SCALED_OUT, number
 
 

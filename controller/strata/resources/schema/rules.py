@@ -128,9 +128,9 @@ def _only_its_layer_decides(document: Document, old: Document | None) -> Iterato
     """The slots of a layer are its own: a person's wish would be undone by the next pass, or worse, be obeyed."""
     if old is None or _at(old, "spec", "availability") != "layer":
         return
-    for name in ("power", "layers"):
+    for name in ("power", "layers", "market"):
         before, now = _at(old, "spec", name), _at(document, "spec", name)
-        if before != now:
+        if before is not None and before != now:
             message = f"it is {show(before)}, and only the controller changes it; change the layer, or delete this one"
             yield Cause(f"spec.{name}", "FieldValueForbidden", f"Forbidden: {message}")
 
