@@ -136,6 +136,7 @@ class Adoption:
                 endpoint=orphan.endpoint,
                 type=machine.type,
                 zone=machine.zone,
+                market=slot.spec.market,
                 template=machine.tags.get(tags.TEMPLATE, ""),
                 parameters={},  # it is resolved from the start: never sent
                 members=(member,),

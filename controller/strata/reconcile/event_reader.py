@@ -47,18 +47,25 @@ class EventReader:
 
     async def run(self) -> None:
         """Read for ever. What fails is reported, and tried again ever more slowly."""
-        while True:
-            try:
-                messages = await self._queue.receive()
-                if messages:
-                    await self._heed([event for message in messages if (event := self._read(message))])
-                    await self._queue.delete(messages)
-            except CloudError as error:
-                self._note_failure(error)
-                await asyncio.sleep(min(_RETRY_CAP_S, _RETRY_BASE_S * 2.0 ** min(self._failures, 10)))
-            else:
-                self._failures = 0
-                self._metrics.events_queue_up.labels(self._name).set(1)
+        self._metrics.events_queue_up.labels(self._name)
+        try:
+            while True:
+                await self._turn()
+        finally:
+            self._metrics.events_queue_up.remove(self._name)  # another daemon may read it now, and say how it is
+
+    async def _turn(self) -> None:
+        try:
+            messages = await self._queue.receive()
+            if messages:
+                await self._heed([event for message in messages if (event := self._read(message))])
+                await self._queue.delete(messages)
+        except CloudError as error:
+            self._note_failure(error)
+            await asyncio.sleep(min(_RETRY_CAP_S, _RETRY_BASE_S * 2.0 ** min(self._failures, 10)))
+        else:
+            self._failures = 0
+            self._metrics.events_queue_up.labels(self._name).set(1)
 
     def _read(self, message: QueueMessage) -> Ec2Event | None:
         event = read_event(message.body, region=self._region)

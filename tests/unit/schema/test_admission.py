@@ -182,6 +182,10 @@ def test_only_the_controller_makes_instances_for_a_layer() -> None:
     assert judge_change(instance(), by_hand).causes == ()
     refused = judge_change(made_by_layer, instance(availability="layer", power="stopped"))
     assert fields(refused) == {("spec.power", "Forbidden")}
+    bought = judge_change(
+        instance(availability="layer", market="spot"), instance(availability="layer", market="on-demand")
+    )
+    assert fields(bought) == {("spec.market", "Forbidden")}
     assert fields(judge_change(made_by_layer, instance())) == {("spec.availability", "Invalid")}
 
 
