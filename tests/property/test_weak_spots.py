@@ -1,8 +1,9 @@
 """Bad days, one by one: what is most likely to double, to leak, to destroy or to hang."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 from tests.kit.acting import Act, hush, passes, settled, until, virtually
@@ -11,7 +12,7 @@ from tests.kit.stories import LAYER, STACK, online
 
 from strata.resources import kinds
 from strata.resources.meta import find_condition, is_true
-from strata.store.port import Delete
+from strata.store.port import Compare, Delete, ModRevisionIs, Operation, Put, TxnResult
 from strata_sim.controls import ids
 from strata_sim.faults import Fault
 from strata_sim.knobs import Delays
@@ -513,3 +514,36 @@ async def test_orphans_are_held_once_for_a_restore_and_not_again_after_that(act:
     await passes(act, HOUR_S)
     assert not act.laws.cluster().held_because
     assert act.laws.cluster().incarnation == incarnation
+
+
+# -- what a transaction takes --------------------------------------------------------------------------------
+
+
+@virtually()
+async def test_slots_that_people_made_large_are_deleted_in_transactions_that_etcd_takes(act: Act) -> None:
+    await machines(act, 20)
+    for slot in await act.fleet.instances(STACK):
+        await _annotate(act, kinds.INSTANCE.key(slot.metadata.name, STACK), 200_000)
+    sizes: list[int] = []
+    server, commit = act.fleet.server, act.fleet.server.txn
+
+    def weighed(compares: Sequence[Compare], operations: Sequence[Operation]) -> TxnResult:
+        sizes.append(sum(len(one.value) for one in operations if isinstance(one, Put)))
+        return commit(compares, operations)
+
+    server.txn = weighed  # type: ignore[method-assign]
+    await act.fleet.person.delete(kinds.LAYER, LAYER, STACK)
+    await until(act, lambda: not act.fleet.machines(), within_s=120)
+    assert max(sizes) < 1_500_000
+
+
+async def _annotate(act: Act, key: str, size_bytes: int) -> None:
+    """As a person may, through the API."""
+    while True:
+        kv = await act.fleet.store.get(key)
+        assert kv is not None
+        document = msgspec.json.decode(kv.value)
+        document["metadata"]["annotations"] = {"notes": "x" * size_bytes}
+        value = msgspec.json.encode(document)
+        if (await act.fleet.store.txn([ModRevisionIs(key, kv.mod_revision)], [Put(key, value)])).succeeded:
+            return

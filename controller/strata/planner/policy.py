@@ -18,5 +18,5 @@ class Policy:
     launch_keep_s: float = 24 * 3600.0
     orphan_grace_s: float = 900.0
     members_per_launch: int = 100  # members, the record and the guards fit in one transaction of 128 operations
-    bytes_per_launch: int = 1_000_000  # etcd takes requests of at most 1.5 MB
+    bytes_per_launch: int = 1_000_000  # etcd takes requests of at most 1.5 MB: a Layer pass keeps to this as well
     changes_per_pass: int = 100  # likewise for a Layer pass

@@ -3,6 +3,7 @@ change anything: others carry out what it decides."""
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -29,6 +30,8 @@ from strata.resources.layer import Layer, ResolvedImage
 from strata.resources.revision import LayerRevision
 from strata.resources.stack import Stack
 from strata.store.repository import Repository, Write
+
+_CHANGE_BYTES = 4096  # what an order adds to a slot, or a new slot takes
 
 
 class LayerPass:
@@ -69,7 +72,7 @@ class LayerPass:
         if fresh is None or fresh.mod_revision != stored.mod_revision:
             return 0.0  # it changed while the image was read: begin again
         members = self._objects.members(key.namespace, key.name)
-        plan = plan_layer(self._snapshot(stored, stack, members, region, image), self._policy)
+        plan = plan_layer(self._snapshot(stored, stack, members, region, image), self._as_fits(members))
         await self._commit(stored, stack, members, plan)
         self._tally.decided(stored.object, plan.status.load)
         self._tally.spot.planned(key.namespace, key.name, plan)
@@ -118,6 +121,13 @@ class LayerPass:
             signals=self._signals.facts(stored.object),
             revisions=tuple(self._revisions(stored.object)),
         )
+
+    def _as_fits(self, members: list[Stored[Instance]]) -> Policy:
+        """The policy, with no more changes than one transaction takes if each is of the largest slot: people may write
+        annotations of any number of slots."""
+        largest_bytes = max((len(member.value) for member in members), default=0) + _CHANGE_BYTES
+        fits = max(1, self._policy.bytes_per_launch // largest_bytes)
+        return replace(self._policy, changes_per_pass=min(fits, self._policy.changes_per_pass))
 
     def _revisions(self, layer: Layer) -> Iterator[LayerRevision]:
         """This layer's own: another one of its name may have left some that are not gone yet."""
