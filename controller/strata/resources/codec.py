@@ -49,9 +49,9 @@ def to_plain(record: Record) -> Any:  # noqa: ANN401 - JSON
 
 def with_status(stored: bytes, status: Record) -> bytes:
     """The stored object with another status. All else is kept byte by byte in meaning, also fields of a newer
-    version that this one does not know."""
+    version that this one does not know, in the status as well: it may lead again after us."""
     document: dict[str, Any] = msgspec.json.decode(stored)
-    document["status"] = to_plain(status)
+    _set_status(document, status)
     return _encoder.encode(document)
 
 
@@ -60,7 +60,7 @@ def with_power(stored: bytes, power: str, status: Record) -> bytes:
     document: dict[str, Any] = msgspec.json.decode(stored)
     document["spec"]["power"] = power
     document["metadata"]["generation"] = document["metadata"].get("generation", 0) + 1
-    document["status"] = to_plain(status)
+    _set_status(document, status)
     return _encoder.encode(document)
 
 
@@ -74,3 +74,14 @@ def with_metadata(stored: bytes, **changes: Any) -> bytes:  # noqa: ANN401 - JSO
         else:
             metadata[name] = value
     return _encoder.encode(document)
+
+
+def _set_status(document: dict[str, Any], status: Record) -> None:
+    known = _names(type(status))
+    unknown = {name: value for name, value in document.get("status", {}).items() if name not in known}
+    document["status"] = unknown | to_plain(status)
+
+
+@cache
+def _names(record: type[Record]) -> frozenset[str]:
+    return frozenset(field.encode_name for field in msgspec.structs.fields(record))
