@@ -48,9 +48,11 @@ class Fate:
             raise CliFailure("names belong to a stack: say which with -n STACK")
         return self.session.chosen_namespace
 
-    def befall(self, what: str, targets: tuple[str, ...], count: int, done: str, **more: object) -> None:
-        """Let this happen to the targets, and print to which machines it did."""
-        ids = resolve(targets, count=count, namespace=self.namespace, client=self.client)
+    def befall(
+        self, what: str, targets: tuple[str, ...], count: int, done: str, *, of: str | None = None, **more: object
+    ) -> None:
+        """Let this happen to the targets (of a layer: to those of the lifecycle `of`), and print to which it did."""
+        ids = resolve(targets, count=count, lifecycle=of, namespace=self.namespace, client=self.client)
         happened = self.simulator.control(what, {"ids": ids, **more})["ids"]
         for instance_id in ids:
             click.echo(f"{instance_id} {done if instance_id in happened else 'is in no state for that'}")
@@ -149,7 +151,7 @@ def start(fate: Fate, targets: tuple[str, ...], count: int) -> None:
 def interrupt(fate: Fate, targets: tuple[str, ...], count: int, *, rebalance: bool) -> None:
     """Let EC2 take spot machines back: the notice comes now, their end two minutes later."""
     done = "is recommended to be replaced" if rebalance else "has two minutes left"
-    fate.befall("interrupt", targets, count, done, rebalance=rebalance)
+    fate.befall("interrupt", targets, count, done, of="spot", rebalance=rebalance)
 
 
 @sim.command("impair", cls=Command)

@@ -13,9 +13,15 @@ _EC2_ID = "i-"
 
 
 def resolve(
-    targets: Iterable[str], *, count: int, namespace: Callable[[], str], client: Callable[[], Client]
+    targets: Iterable[str],
+    *,
+    count: int,
+    lifecycle: str | None = None,
+    namespace: Callable[[], str],
+    client: Callable[[], Client],
 ) -> list[str]:
-    """The EC2 ids of these targets, `count` of each layer; the server is asked only if one is not an id.
+    """The EC2 ids of these targets, `count` of each layer, and of those of this lifecycle; the server is asked only if
+    one is not an id.
 
     Raises click.UsageError for a word of no known form, CliFailure if a target has no machine.
     """
@@ -27,7 +33,7 @@ def resolve(
         elif slash and INSTANCE.named(kind.lower()):
             found.append(_of_instance(client().get(INSTANCE.path(name, namespace()))))
         elif slash and LAYER.named(kind.lower()):
-            found += _of_layer(client(), namespace(), name, count)
+            found += _of_layer(client(), namespace(), name, count, lifecycle)
         else:
             raise click.UsageError(f"{target!r}: say an EC2 id (i-…), instance/NAME or layer/NAME")
     return list(dict.fromkeys(found))
@@ -41,12 +47,18 @@ def _of_instance(item: dict[str, Any]) -> str:
     return instance_id
 
 
-def _of_layer(client: Client, namespace: str, name: str, count: int) -> list[str]:
+def _of_layer(client: Client, namespace: str, name: str, count: int, lifecycle: str | None) -> list[str]:
     items = client.list(INSTANCE.collection(namespace))["items"]
-    ids = [instance_id for item in items if name in item["spec"]["layers"] and (instance_id := _id(item))]
+    members = [item for item in items if name in item["spec"]["layers"]]
+    ids = [one for item in members if _is(item, lifecycle) and (one := _id(item))]
     if len(ids) < count:
-        raise CliFailure(f"layer {namespace}/{name} has {len(ids)} machines now")
+        raise CliFailure(f"layer {namespace}/{name} has {len(ids)} {lifecycle or ''} machines now".replace("  ", " "))
     return ids[:count]
+
+
+def _is(item: dict[str, Any], lifecycle: str | None) -> bool:
+    ec2 = item.get("status", {}).get("ec2") or {}
+    return lifecycle is None or ec2.get("lifecycle", "on-demand") == lifecycle
 
 
 def _id(item: dict[str, Any]) -> str | None:

@@ -72,3 +72,13 @@ def test_an_instance_without_a_machine_is_refused() -> None:
 def test_other_words_are_wrong_usage(word: str) -> None:
     with pytest.raises(click.UsageError, match="say an EC2 id"):
         ids(word)
+
+
+def test_of_a_layer_only_machines_of_the_lifecycle_asked_for_are_taken() -> None:
+    bought, spot = instance("web-1", "web", "i-1"), instance("web-2", "web", "i-2")
+    spot["status"]["ec2"]["lifecycle"] = "spot"
+    served = Served(bought, spot)
+    taken = resolve(["layer/web"], count=1, lifecycle="spot", namespace=lambda: "todo", client=lambda: served)
+    assert taken == ["i-2"]
+    with pytest.raises(CliFailure, match="1 spot machines"):
+        resolve(["layer/web"], count=2, lifecycle="spot", namespace=lambda: "todo", client=lambda: served)
