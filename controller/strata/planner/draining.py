@@ -84,9 +84,11 @@ def _ends_at(snapshot: LayerSnapshot, member: Instance, leave: Leave) -> datetim
 
 def _held(snapshot: LayerSnapshot, member: Instance, leave: Leave, *, shielded: bool, budget: Budget) -> bool:
     """Whether it runs on although its time is over: nobody can see it, or too few of the others work."""
+    if unseen(snapshot, member):
+        return True
     if not has_machine(member) or never_online(member):
         return False
-    if unseen(snapshot, member) or (shielded and leave.reason == reasons.ROLLING_UPDATE):
+    if shielded and leave.reason == reasons.ROLLING_UPDATE:
         return True
     return serves(member, fact_of(snapshot, member)) and not budget.spares(
         member.metadata.name, missing=budget.unavailable
