@@ -35,7 +35,7 @@ def progress_of(layer: Json) -> Progress:
     renewed = f"{rollout.get('updated', 0)} of {rollout.get('total', 0)} of {label} are renewed"
     if rollout.get("outdated"):
         held = f"; held: {rollout['message']}" if rollout.get("message") else ""
-        return Progress(f"{renewed}, {rollout['outdated']} are outdated{held}")
+        return Progress(f"{renewed}, {rollout['outdated']} outdated{held}")
     ready = find_condition(layer, "Ready")
     if not ready or ready["status"] != "True":
         return Progress(f"{renewed}; waiting for them: {_ready(layer)}")

@@ -42,7 +42,7 @@ def is_older(instance: Json, layer: Json | None) -> bool:
 
 
 def leave_of(instance: Json, layer: Json | None, now: datetime) -> str | None:
-    """`ScaledIn: 3 are wanted, and there are 4; ends in 95s`; None for one that stays, or goes
+    """`ScaledIn: 3 wanted, 4 there; ends in 95s`; None for one that stays, or goes
     already."""
     leave = dig(instance, "status", "leave")
     if not leave or instance["metadata"].get("deletionTimestamp"):

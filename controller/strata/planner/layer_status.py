@@ -142,7 +142,7 @@ def _progressing(found: Findings) -> Verdict:
     if not _has_enough(found) or counted > rollout.target:
         return yes("Progressing", reasons.CONVERGING)
     if rollout.outdated and rollout.held:
-        return no("Progressing", reasons.ROLLOUT_PAUSED, f"{len(rollout.outdated)} are outdated: {rollout.held}")
+        return no("Progressing", reasons.ROLLOUT_PAUSED, f"{len(rollout.outdated)} outdated: {rollout.held}")
     if found.roster.leaving:
         names = some([member.metadata.name for member in found.roster.leaving])
         return yes("Progressing", reasons.LEAVING, f"{len(found.roster.leaving)} on their way out: {names}")

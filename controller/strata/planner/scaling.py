@@ -71,6 +71,8 @@ def _scale_out(
     parts = [f"{what} {len(members)}: {_names(members)}" for what, members in said if members]
     if new:
         parts.append(f"added {len(new)}: {some([slot.name for slot in new])}")
+    if parts and missing > budget.desired - len(counted) - len(snapshot.unreadable):
+        parts.append("for the rollout, beyond what is wanted")
     if parts:
         moves.notes.append(Note(reasons.SCALED_OUT, "; ".join(parts)))
 
@@ -166,7 +168,7 @@ def _scale_in(
     if excess <= 0:
         return
     taken: list[Instance] = []
-    message = f"{len(counted) - excess} are wanted, and there are {len(counted)}"
+    message = f"{len(counted) - excess} wanted, {len(counted)} there"
     touched = moves.touched()  # by the rollout, in this very pass: the next one counts them anew
     stale = frozenset(outdated.why)
     share = spot_share(snapshot.stack, snapshot.layer) if snapshot.stack is not None else None

@@ -84,9 +84,9 @@ class TestStatus:
     def test_it_waits_and_tells_what_is_news(self, todo: Served, start: Start) -> None:
         _rolled(todo, outdated=2)
         waiting = start("rollout", "status", "layer", "web", "-n", "todo")
-        assert lines_of(waiting, 1) == ["0 of 2 of layer/web are renewed, 2 are outdated"]
+        assert lines_of(waiting, 1) == ["0 of 2 of layer/web are renewed, 2 outdated"]
         _rolled(todo, outdated=1)
-        assert lines_of(waiting, 1) == ["1 of 2 of layer/web are renewed, 1 are outdated"]
+        assert lines_of(waiting, 1) == ["1 of 2 of layer/web are renewed, 1 outdated"]
         _rolled(todo)
         text, errors = waiting.communicate(timeout=20)
         assert (waiting.returncode, text, errors) == (0, "layer/web is rolled out: 2 of 2 online\n", "")
@@ -99,7 +99,7 @@ class TestStatus:
 
     def test_without_waiting_it_tells_how_far_it_is(self, todo: Served, strata: Shell) -> None:
         _rolled(todo, outdated=1, message="paused by spec.update.paused")
-        said = "1 of 2 of layer/web are renewed, 1 are outdated; held: paused by spec.update.paused\n"
+        said = "1 of 2 of layer/web are renewed, 1 outdated; held: paused by spec.update.paused\n"
         assert strata.ok("rollout", "status", "layer/web", "--watch=false") == said
 
     def test_what_was_said_of_an_older_spec_does_not_count(self, todo: Served, strata: Shell) -> None:

@@ -72,9 +72,9 @@ def test_a_rollout_that_stands_still_is_held_back_and_says_by_what(todo: Served,
 
 
 def test_a_slot_on_its_way_out_says_why_and_when_it_goes(todo: Served, strata: Shell) -> None:
-    leave = {"reason": "ScaledIn", "message": "1 are wanted, and there are 2", "markedAt": _ago(seconds=20)}
+    leave = {"reason": "ScaledIn", "message": "1 wanted, 2 there", "markedAt": _ago(seconds=20)}
     todo.set_status(_SLOT, phase="online", ec2=_MACHINE, onlineSince=_ago(hours=1), leave=leave)
-    said = "ScaledIn: 1 are wanted, and there are 2; ends in "
+    said = "ScaledIn: 1 wanted, 2 there; ends in "
     assert f"on the way out:\n  instance/web-1: {said}" in strata.ok("why", "layer/web")
     assert f"it is on its way out: {said}" in strata.ok("why", "instance/web-1")
     assert said in strata.ok("describe", "instance", "web-1")

@@ -59,6 +59,16 @@ def test_another_number_is_told_with_its_sum_and_the_first_one_is_not() -> None:
     assert note.message == "wants 4 instead of 2: 4 = 3 always + 1 min"
 
 
+def test_what_a_rollout_adds_is_told_to_be_beyond_what_is_wanted() -> None:
+    slots = {f"web-{number}": {"old template": True} for number in (1, 2)}
+    snapshot = layer_snapshot({"layer": {"always": 2}, "slots": slots})
+    (added,) = [note.message for note in plan_layer(snapshot, POLICY).notes if note.reason == reasons.SCALED_OUT]
+    assert added == "added 1: web-3; for the rollout, beyond what is wanted"
+    fewer = layer_snapshot({"layer": {"always": 2}, "slots": {}})
+    (added,) = [note.message for note in plan_layer(fewer, POLICY).notes if note.reason == reasons.SCALED_OUT]
+    assert added == "added 2: web-1, web-2"
+
+
 def test_a_stack_names_no_more_than_five_of_its_layers_that_are_not_ready() -> None:
     plan = plan_of(*[layer({})] * 7)
     assert said(plan.status.conditions, "Ready") == "7 not ready: web, web, web, web, web and 2 more"
