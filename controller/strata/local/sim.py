@@ -82,10 +82,10 @@ _targets = click.argument("targets", nargs=-1, required=True, metavar="TARGET…
 _count = click.option("--count", type=click.IntRange(1), default=1, show_default=True, help="How many of a layer.")
 
 
-@click.group("sim", short_help="Make the simulated EC2 misbehave.")
+@click.group("sim", short_help="Set the simulated world's load and clock; let EC2 misbehave.")
 @click.option("--simulator", envvar="STRATA_SIMULATOR", metavar="URL", help="Another simulator than the local world's.")
 def sim(simulator: str | None) -> None:
-    """Make the simulated EC2 of `strata up` misbehave, as the real one does.
+    """Set the load and the clock of the simulated EC2 of `strata up`, or let it misbehave as the real one does.
 
     A TARGET is an EC2 id (i-…), instance/NAME or layer/NAME; names need -n STACK.
     """

@@ -60,7 +60,12 @@ def _things_to_try(strata: str, examples: Path) -> list[str]:
         ),
         ("Edit a file and apply it", f"sed 's/always: 2/always: 4/' {file} | {strata} apply -f -"),
         ("Scale a layer", f"{strata} scale layer/workers -n todo-production --always 5"),
-        ("Ask why a layer has as many machines as it has", f"{strata} why layer/workers -n todo-production"),
+        (
+            "Renew a layer's machines, one at a time, and ask why there are as many as there are",
+            f"{strata} rollout restart layer/workers -n todo-production",
+            f"{strata} why layer/workers -n todo-production",
+            f"{strata} rollout status layer/workers -n todo-production",
+        ),
         (
             "Let more work come, and watch the workers follow their queue",
             f"{strata} sim load layer/workers -n queue-workers --total 700",

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from strata.cli import ages
-from strata.simulate.replay import Replay
+from strata.planner.forecast.timeline import Decision, Moment, Step
+from strata.simulate.replay import Breach, Replay
 
 Json = dict[str, Any]
 
@@ -87,31 +88,38 @@ def _item(replay: Replay) -> Json:
         "made": replay.count("make"),
         "ended": replay.count("end"),
         "shortMinutes": replay.short_for / _MINUTE,
-        "breaches": [
-            {
-                "signal": breach.signal,
-                "direction": "up" if breach.up else "down",
-                "threshold": breach.threshold,
-                "minutes": breach.lasted / _MINUTE,
-            }
-            for breach in replay.breaches
-        ],
+        "breaches": [_breach(one) for one in replay.breaches],
         "missingSignals": list(replay.missing),
         "decisions": [
             {"at": _moment(one.at), "change": one.change, "message": one.message} for one in timeline.decisions
         ],
-        "numbers": [
-            {"at": _moment(moment.at), **{name: getattr(moment, name) for name in moment._fields[1:]}}
-            for moment in timeline.moments
-        ],
-        "steps": [
-            {
-                "at": _moment(step.at),
-                "verb": step.verb,
-                "instances": list(step.instances),
-                "reason": step.reason,
-                "why": step.why,
-            }
-            for step in timeline.steps
-        ],
+        "numbers": [_numbers(one) for one in timeline.moments],
+        "steps": [_step(one) for one in timeline.steps],
+    }
+
+
+def _breach(breach: Breach) -> Json:
+    return {
+        "signal": breach.signal,
+        "direction": "up" if breach.up else "down",
+        "threshold": breach.threshold,
+        "minutes": breach.lasted / _MINUTE,
+    }
+
+
+def _decision(decision: Decision) -> Json:
+    return {"at": _moment(decision.at), "change": decision.change, "message": decision.message}
+
+
+def _numbers(moment: Moment) -> Json:
+    return {"at": _moment(moment.at), **{name: getattr(moment, name) for name in moment._fields[1:]}}
+
+
+def _step(step: Step) -> Json:
+    return {
+        "at": _moment(step.at),
+        "verb": step.verb,
+        "instances": list(step.instances),
+        "reason": step.reason,
+        "why": step.why,
     }

@@ -35,7 +35,7 @@ class _Machines(click.ParamType):  # type: ignore[type-arg] # generic in newer c
 def scale(
     session: Session, layers: tuple[str, ...], *, always: int | None, minimum: int | None, maximum: int | None
 ) -> None:
-    """Set how many machines a layer has: desired = always, but at least min and at most max."""
+    """Set how many machines of a layer run always, and the limits of what its windows and its load make of it."""
     wanted = {"always": always, "min": minimum, "max": maximum}
     capacity = {field: count for field, count in wanted.items() if count is not None}
     if not capacity:
