@@ -43,7 +43,7 @@ COMMANDS = {
     "up": ("strata.local.commands:up", "Start a whole Strata here: etcd, a simulated EC2, the daemon."),
     "down": ("strata.local.commands:down", "Stop what `strata up --detach` started."),
     "simulate": ("strata.simulate.commands:simulate", "Replay clock and load through rules from files."),
-    "sim": ("strata.local.commands:sim", "Make the simulated EC2 misbehave."),
+    "sim": ("strata.local.commands:sim", "Set the simulated world's load and clock; let EC2 misbehave."),
     "server": ("strata.main:server", "Run the daemon."),
 }
 
