@@ -91,6 +91,13 @@ def misplaced(
 _OTHERS: dict[Market, Market] = {"spot": "on-demand", "on-demand": "spot"}
 
 
+def useless(share: SpotShare | None, slots: Sequence[Instance], wanted: int) -> frozenset[Market]:
+    """The markets of which no slot is missing beside these, while one of the other is: a slot on its way out that is
+    taken back there would only have to be rolled."""
+    short = balance(share, slots, wanted).short
+    return frozenset(market for market, other in _OTHERS.items() if not short[market] and short[other])
+
+
 def _first_to_go(slots: Sequence[Instance], market: Market, count: int, outdated: frozenset[str]) -> list[str]:
     of_market = [slot for slot in slots if slot.spec.market == market]
     return [slot.metadata.name for slot in choose_victims(of_market, count, unhealthy=_NOBODY, drifted=outdated)]
