@@ -118,7 +118,7 @@ class _Signal(click.ParamType):  # type: ignore[type-arg] # generic in newer cli
     "picture",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Draw an .svg, .png or .html as well (needs strata[plot]).",
+    help="Draw an .svg, .png or .html as well (needs matplotlib).",
 )
 @click.option("--no-plot", is_flag=True, help="No plot in the terminal.")
 @click.option(

@@ -1,4 +1,4 @@
-"""Plots as SVG, PNG or a page of HTML, by matplotlib, which `pip install 'strata[plot]'` brings."""
+"""Plots as SVG, PNG or a page of HTML, by matplotlib: the extra `plot`, which only a drawing needs."""
 
 import html
 import io
@@ -37,7 +37,7 @@ def draw(replays: Sequence[Replay], path: Path, *, title: str, table: str) -> No
     try:
         from matplotlib import rc_context  # noqa: PLC0415 - an extra, and slow: only a drawing pays for it
     except ImportError as error:
-        raise CliFailure("a drawing needs matplotlib: pip install 'strata[plot]'") from error
+        raise CliFailure("a drawing needs matplotlib: pip install matplotlib") from error
     with rc_context({"svg.hashsalt": "strata"}):  # two drawings of the same replay are the same file
         _write(_figure(replays), path, suffix, title=title, table=table)
 
