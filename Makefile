@@ -10,7 +10,7 @@ LINTED := . scripts/bootstrap scripts/test-packages
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-fast test-slow bench bench-full check format proto lock image clean env env-dev test-packages
+.PHONY: help up down test test-fast test-slow soak bench bench-full check format proto lock image clean env env-dev test-packages
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ test: env-dev test-packages ## Run all tests
 
 test-fast: env-dev ## Run the tests that take less than ten seconds each
 	$(PYTEST) -m "not slow" $(ARGS)
+
+soak: env-dev test-packages ## Kill the leading daemon 200 times and etcd 50 times while a layer changes (half an hour)
+	STRATA_FIRE_DAEMON=$${STRATA_FIRE_DAEMON:-200} STRATA_FIRE_ETCD=$${STRATA_FIRE_ETCD:-50} \
+		$(BIN)/python -m pytest -rA tests/chaos/test_real_processes.py $(ARGS)
 
 test-slow: env-dev test-packages ## Run the others
 	$(PYTEST) -m slow $(ARGS)

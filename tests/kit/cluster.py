@@ -3,6 +3,7 @@
 An `Installation` takes any EC2 and any etcd; a `Cluster` is the usual one, on the simulator and one etcd.
 """
 
+import http.client
 import json
 import os
 import signal
@@ -239,8 +240,12 @@ def answers(url: str) -> bool:
 
 
 def get_text(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - loopback
-        body: bytes = answer.read()
+    """Raises OSError, also where the answer broke off: who gave it may have been killed."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - loopback
+            body: bytes = answer.read()
+    except http.client.HTTPException as error:
+        raise ConnectionError(str(error)) from error
     return body.decode()
 
 
