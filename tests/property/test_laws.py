@@ -95,7 +95,20 @@ _layers = st.fixed_dictionaries(
         "rolling": st.integers(0, 2),
     },
 )
-_members = st.lists(_slots, max_size=10).map(lambda slots: {f"web-{n}": one for n, one in enumerate(slots, 1)})
+_working = st.fixed_dictionaries(
+    {"machine": st.just("running"), "phase": st.just("online"), "zone": st.sampled_from("abc")},
+    optional={
+        "old template": st.booleans(),
+        "leaves": st.sampled_from(["delete", "stop", "replace"]),
+        "leaves because": st.sampled_from(["ScaledIn", "RollingUpdate"]),
+        "leaving for": _durations,
+        "age": _durations,
+    },
+)
+# Most machines of a layer work; with arbitrary ones alone there would hardly be anything to take out.
+_members = st.lists(st.one_of(_working, _working, _slots), max_size=10).map(
+    lambda slots: {f"web-{n}": one for n, one in enumerate(slots, 1)}
+)
 _stacks = st.one_of(
     st.just("missing"), st.fixed_dictionaries({}, optional={"paused": st.booleans(), "deleting": st.booleans()})
 )
