@@ -35,11 +35,11 @@ def next_change(layer: Json) -> str | None:
 
 
 def spot_share(layer: Json) -> str | None:
-    """`3 are to be spot: 2 are, 1 is on demand for want of spot capacity`; None without a share of spot machines."""
-    spot = dig(layer, "status", "spot")
-    if not dig(layer, "spec", "instance", "spot") and not dig(spot or {}, "wanted"):
+    """`3 to be spot: 2 running, 1 on demand for want of spot capacity`; None where none is."""
+    spot = dig(layer, "status", "spot") or {}
+    wanted, running, fallback = (spot.get(name, 0) for name in ("wanted", "running", "fallback"))
+    if not wanted + running + fallback:
         return None
-    wanted, running, fallback = ((spot or {}).get(name, 0) for name in ("wanted", "running", "fallback"))
     instead = f", {fallback} on demand for want of spot capacity" if fallback else ""
     return f"{wanted} to be spot: {running} running{instead}"
 

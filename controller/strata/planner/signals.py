@@ -12,6 +12,10 @@ from strata.planner.facts import Alarm, Known, Series, SignalFact, Unknown
 from strata.resources import reasons
 from strata.resources.signal import Point
 
+WARM_UP = timedelta(minutes=2)  # what a machine does as it starts is no load
+NO_MEMBERS = Unknown(reasons.NO_MEMBERS, "no machine has been online for two minutes yet")
+NO_NUMBERS = Unknown(reasons.NO_POINTS, "the source has no numbers")
+
 _ALARM_AGE = timedelta(minutes=3)  # alarms are read once a minute
 _SKEW = timedelta(minutes=2)  # a source's clock may be so much ahead of ours
 _MIN_PERIODS = 2
@@ -37,7 +41,7 @@ def _fresh_alarm(fact: SignalFact, alarm: Alarm, now: datetime) -> SignalFact:
 
 def _fresh_series(fact: SignalFact, series: Series, now: datetime) -> SignalFact:
     if not series.points:
-        return Unknown(reasons.NO_POINTS, "the source has no numbers")
+        return NO_NUMBERS
     newest = series.points[-1].at
     if now - newest > stale_after(series.period_s, series.late_s):
         return Unknown(reasons.STALE, f"the newest number is of {_at(newest)}")

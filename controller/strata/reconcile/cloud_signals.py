@@ -7,7 +7,7 @@ nothing and changes nothing.
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, TypeVar
 
 from strata.clock import Clock
@@ -15,7 +15,7 @@ from strata.cloud.port import MAX_ALARM_NAMES, MAX_METRIC_QUERIES, CloudWatch, M
 from strata.errors import CloudError
 from strata.planner.facts import Alarm, Known, SignalFact, Unknown
 from strata.planner.load import history_of, signals_of
-from strata.planner.signals import MemberPoints, averaged, fresh
+from strata.planner.signals import NO_MEMBERS, WARM_UP, MemberPoints, averaged, fresh
 from strata.reconcile.history import History, grid
 from strata.reconcile.objects import Objects, Stored
 from strata.resources import reasons
@@ -27,11 +27,9 @@ from strata.resources.stack import Stack
 T = TypeVar("T")
 
 FIRST_WITHIN_S: Final = 5.0  # daemons that start together do not ask together
-_WARM_UP: Final = timedelta(minutes=2)  # what a machine does as it starts is no load
 _DETAILED_S, _BASIC_S = 60, 300
 _LATE_S: Final = {_DETAILED_S: 180, _BASIC_S: 300}  # by the period: EC2's numbers take minutes to appear
 _NOT_READ: Final = Unknown(reasons.NOT_READ_YET, "not read since this daemon leads")
-_NO_MEMBERS: Final = Unknown(reasons.NO_MEMBERS, "no machine is online for two minutes")
 
 
 class CloudSignals:
@@ -65,11 +63,11 @@ class CloudSignals:
         """The average over the members that are online for long enough."""
         now = self._clock.now()
         found: list[tuple[datetime, History | None]] = [
-            (since + _WARM_UP, self._metrics.get(query)) for query, since in _queries(self._objects, layer, stack)
+            (since + WARM_UP, self._metrics.get(query)) for query, since in _queries(self._objects, layer, stack)
         ]
         found = [(counts_from, history) for counts_from, history in found if counts_from <= now]
         if not found:
-            return _NO_MEMBERS
+            return NO_MEMBERS
         if any(history is None or not history.read for _, history in found):
             return _NOT_READ  # also if only one is missing: the average over the others may be far off
         members = [(counts_from, history) for counts_from, history in found if history is not None]

@@ -13,16 +13,13 @@ from typing import Literal
 from strata.planner.facts import Alarm, Known, Series, SignalFact, Unknown
 from strata.planner.forecast.fleet import ModelFleet
 from strata.planner.load import history_of, signals_of
-from strata.planner.signals import span_of
+from strata.planner.signals import NO_MEMBERS, NO_NUMBERS, WARM_UP, span_of
 from strata.resources import reasons
 from strata.resources.load import CPU_PERCENT, Load
 from strata.resources.signal import AlarmState, Point
 
 _BUSY = 100.0  # percent: no machine does more
-_WARM_UP = timedelta(minutes=2)  # as the daemon averages: what a machine does as it starts is no load
 _NOT_GIVEN = Unknown(reasons.NO_POINTS, "no numbers are given for it")
-_NO_MEMBERS = Unknown(reasons.NO_MEMBERS, "no machine is online for two minutes")
-_NO_POINTS = Unknown(reasons.NO_POINTS, "the source has no numbers")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +99,12 @@ class TraceFeed:
         if told is None:
             return _NOT_GIVEN
         if not told.history:
-            return _NO_POINTS
+            return NO_NUMBERS
         if told.trace.kind == "alarm":
             return Known(Alarm(self._alarms[name], told.history[-1].at))
-        members = fleet.serving_count(now, for_at_least=_WARM_UP) if name == CPU_PERCENT else 0
+        members = fleet.serving_count(now, for_at_least=WARM_UP) if name == CPU_PERCENT else 0
         if name == CPU_PERCENT and not members:
-            return _NO_MEMBERS
+            return NO_MEMBERS
         return Known(Series(told.trace.period_s, tuple(told.history), members))
 
 
