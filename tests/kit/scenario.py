@@ -31,7 +31,7 @@ from strata.store.port import Delete, Put
 from strata_sim.controls import ids
 from strata_sim.faults import Fault
 from strata_sim.inprocess import SimulatedCloud
-from strata_sim.knobs import Limits
+from strata_sim.knobs import Events, Limits
 from strata_sim.witness import live
 
 STACKS = ("shop", "blog")
@@ -44,7 +44,8 @@ Step = tuple[float, str, tuple[Any, ...]]
 
 
 class Scenario(NamedTuple):
-    """`daemons`: how many processes; `healing`: what the layers do to a machine that fails."""
+    """`daemons`: how many processes; `healing`: what the layers do to a machine that fails. With an odd seed there is
+    a queue of events."""
 
     seed: int
     daemons: int
@@ -66,7 +67,7 @@ def play(scenario: Scenario) -> None:
 
 
 async def _play(scenario: Scenario) -> None:
-    async with a_world(seed=scenario.seed) as act:
+    async with a_world(seed=scenario.seed, with_queue=bool(scenario.seed % 2)) as act:
         player = Player(act, scenario)
         await player.begin()
         for wait_s, verb, arguments in scenario.steps:
@@ -143,6 +144,19 @@ class Player:
 
     def do_capacity(self, zone: str, count: int) -> None:
         self._controls.capacity("t3.small", f"{REGION}{zone}", count)
+
+    def do_interrupt(self, which: int, rebalance: bool) -> None:  # noqa: FBT001 - data
+        spot = [
+            one for one in self._ours() if self._fleet.world.region(REGION).instances[one].birth.lifecycle == "spot"
+        ]
+        if spot:
+            self._controls.interrupt(ids(spot[which % len(spot)]), rebalance=rebalance)
+
+    def do_spot_capacity(self, zone: str, count: int) -> None:
+        self._controls.capacity("t3.small", f"{REGION}{zone}", count, "spot")
+
+    def do_events(self, delay_s: float, copies: int) -> None:
+        self._controls.events(Events(delay_s, copies))
 
     def do_limit(self, count: int) -> None:
         self._controls.limits(Limits(instances=count))
@@ -258,6 +272,9 @@ class Player:
     async def do_manners(self, stack: int, layer: int, which: int) -> None:
         await self._wish(stack, layer, manners=which)
 
+    async def do_spot(self, stack: int, layer: int, percentage: int) -> None:
+        await self._wish(stack, layer, spot=percentage)
+
     async def do_hold(self, stack: int, layer: int, paused: bool) -> None:  # noqa: FBT001 - data
         """Pause a rollout, or let it go on."""
         await self._wish(stack, layer, held=paused)
@@ -321,6 +338,7 @@ class Player:
         self._controls.limits(Limits())
         for zone in "abc":
             self._controls.capacity("t3.small", f"{REGION}{zone}", None)
+            self._controls.capacity("t3.small", f"{REGION}{zone}", None, "spot")
         self._fleet.world.region(REGION).knobs.boots.fates.clear()
         for one in live(self._fleet.world):
             self._protect(one.id, protected=False)

@@ -25,7 +25,8 @@ _DRAIN = {"timeout": "40s"}
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """One layer, as far as scenarios change it. `template` 0 is the first one; `manners` is an index."""
+    """One layer, as far as scenarios change it. `template` 0 is the first one; `manners` is an index; `spot` is a
+    percentage beyond the first slot."""
 
     always: int
     types: tuple[str, ...] = ()
@@ -33,6 +34,7 @@ class Wish:
     manners: int = 0
     held: bool = False
     restarted_at: str = ""
+    spot: int = 0
 
     def spec(self, healing: str) -> dict[str, Any]:
         manners = MANNERS[self.manners]
@@ -43,7 +45,9 @@ class Wish:
             "healing": {"action": healing, "impairedAfter": "2m", "startDeadline": "4m"},
             "update": update | ({"restartedAt": self.restarted_at} if self.restarted_at else {}),
             "shutdown": manners.get("shutdown", _DRAIN),
-            "instance": types | ({"userData": f"# {self.template}"} if self.template else {}),
+            "instance": types
+            | ({"userData": f"# {self.template}"} if self.template else {})
+            | ({"spot": {"onDemandBase": 1, "percentage": self.spot}} if self.spot else {}),
         }
 
 

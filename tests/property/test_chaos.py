@@ -76,6 +76,10 @@ VERBS = {
     "manners": st.tuples(_stack, _layer, st.integers(0, len(MANNERS) - 1)),
     "hold": st.tuples(_stack, _layer, st.booleans()),
     "restart": st.tuples(_stack, _layer),
+    "spot": st.tuples(_stack, _layer, st.sampled_from([0, 50, 100])),
+    "interrupt": st.tuples(st.integers(0, 9), st.booleans()),
+    "spot_capacity": st.tuples(st.sampled_from("abc"), st.integers(0, 1)),
+    "events": st.tuples(st.sampled_from([0.3, 45.0]), st.integers(0, 2)),
     "types": st.tuples(_stack, _layer, st.integers(1, 4)),
     "pause": st.tuples(_stack),
     "resume": st.tuples(_stack),
@@ -118,6 +122,8 @@ THEMES = (
     ("template", "manners", "scale", "capacity", "fault", "freeze", "clock", "lag", "recover", "impair", "hand_made"),
     ("template", "manners", "scale", "store_down", "lose_write_replies", "poison", "delete_slot", "pause", "resume"),
     ("poison", "terminate", "scale", "kill", "store_down", "delete_layer", "delete_stack", "impair", "strip"),
+    ("spot", "interrupt", "spot_capacity", "events", "scale", "kill", "outage", "fault", "lag", "boots", "terminate"),
+    ("spot", "interrupt", "spot_capacity", "manners", "template", "scale", "hold", "impair", "delete_slot", "freeze"),
     tuple(sorted(VERBS.keys() - {"restore"})),
 )
 
