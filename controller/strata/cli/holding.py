@@ -61,6 +61,8 @@ def held_by_itself(session: Session, document: Json) -> Iterator[str]:
             yield f"{type_} is {status}: {said(condition)}"
         elif condition.get("reason") in _ROLLOUT_HELD:
             yield f"the rollout: {said(condition)}"
+        elif condition.get("reason") == reasons.SCALING_LIMITED:
+            yield said(condition)
 
 
 def held_slot(session: Session, instance: Json, places: list[str]) -> Iterator[str]:

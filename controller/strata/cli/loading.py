@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from strata.cli import ages, sections
-from strata.cli.fields import dig
+from strata.cli.fields import dig, find_condition
 from strata.cli.session import Session
+from strata.resources import reasons
 from strata.resources.duration import parse_duration
 
 Json = dict[str, Any]
@@ -16,7 +17,16 @@ _SIGNS = {"up": ">=", "down": "<="}
 def load_lines(session: Session, layer: Json) -> list[str]:
     """Nothing for a layer that has no load rules."""
     load = dig(layer, "spec", "capacity", "load")
-    return [*_rules(load), *_state(session, load, dig(layer, "status", "load") or {})] if load else []
+    if not load:
+        return []
+    return [*_rules(load), *_read(layer), *_state(session, load, dig(layer, "status", "load") or {})]
+
+
+def _read(layer: Json) -> Iterator[str]:
+    """Which signals are read, and why none goes though they ask for it. What is unknown is among what holds back."""
+    active = find_condition(layer, "ScalingActive")
+    if active and active.get("reason") == reasons.SIGNALS_KNOWN:
+        yield active["message"]
 
 
 def _state(session: Session, load: Json, status: Json) -> Iterator[str]:

@@ -58,6 +58,25 @@ def test_a_cooldown_is_told_while_it_lasts(todo: Served, strata: Shell) -> None:
     assert "adds none until" not in told
 
 
+def _scaling(reason: str, message: str) -> Json:
+    said = {"type": "ScalingActive", "status": "True", "reason": reason, "message": message}
+    return said | {"observedGeneration": 2, "lastTransitionTime": _ago(minutes=5)}
+
+
+def test_what_limits_the_load_is_told(todo: Served, strata: Shell) -> None:
+    load = {"up": {"cpuPercent": 80}, "down": {"cpuPercent": 30}}
+    todo.patch(_WEB, {"spec": {"capacity": {"load": load}}})
+    limited = _scaling("ScalingLimited", "the load asks for more than max, 6")
+    todo.set_status(_WEB, observedGeneration=2, load={"extra": 5}, conditions=[limited])
+    held = "held back:\n  ScalingLimited: the load asks for more than max, 6\n"
+    assert held in strata.ok("why", "layer/web")
+    known = _scaling("SignalsKnown", "reads cpuPercent; removes none, for fewer would bring it to its up threshold")
+    todo.set_status(_WEB, conditions=[known])
+    told = strata.ok("why", "layer/web")
+    assert "by load it reads cpuPercent; removes none, for fewer would bring it to its up threshold\n" in told
+    assert "nothing is held back" in told
+
+
 def test_a_rollout_that_stands_still_is_held_back_and_says_by_what(todo: Served, strata: Shell) -> None:
     stall = "web-2 does not come up: i-2 is not online 10m after its launch"
     rollout = {"template": "v1-b", "updated": 1, "outdated": 2, "total": 3, "since": _ago(minutes=20), "message": stall}
