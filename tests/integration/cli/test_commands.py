@@ -346,6 +346,13 @@ class TestChanging:
         assert strata.ok("scale", "layer", "web", "--min", "1") == "layer/web scaled: 7, as before\n"
         assert todo.get(_WEB)["spec"]["capacity"].items() >= {"always": 7, "min": 1, "max": 9}.items()
 
+    def test_scale_says_which_rules_have_a_say_as_well(self, todo: Served, strata: Shell) -> None:
+        load = {"up": {"cpuPercent": 80}}
+        windows = [{"name": "day", "from": "08:00", "to": "20:00", "instances": 2}]
+        todo.patch(_WEB, {"spec": {"capacity": {"max": 9, "load": load, "schedule": windows}}})
+        said = "layer/web scaled: 2 always, plus its windows and its load; at least 0, at most 4\n"
+        assert strata.ok("scale", "layer/web", "--max", "4") == said
+
     def test_scale_says_what_min_and_max_make_of_the_number(self, todo: Served, strata: Shell) -> None:
         strata.ok("scale", "layer/web", "--min", "1", "--max", "2")
         said = "layer/web scaled: 2 of the 99 asked for, its max is 2\n"

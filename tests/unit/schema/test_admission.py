@@ -280,3 +280,9 @@ def test_nothing_is_let_in_that_no_reader_can_decode() -> None:
     assert definition.validate("status", status) == []
     verdict = judge_status(definition, {**old, "status": status}, old)
     assert fields(verdict) == {("status.protectedBelowSince", "Invalid")}
+
+
+def test_a_time_that_is_none_is_told_with_one_that_is() -> None:
+    cause = only(judge(layer(update={"restartedAt": "yesterday"})))
+    assert cause.field == "spec.update.restartedAt"
+    assert 'Invalid value: "yesterday": must be a time such as 2026-12-31T18:00:00Z' in cause.message

@@ -46,7 +46,9 @@ def scale(
         path = LAYER.path(name, namespace)
         before = session.client.get(path)
         after = session.client.patch(path, {"spec": {"capacity": capacity}})
-        click.echo(f"layer/{name} {_said(_capacity(before), _capacity(after))}")
+        more = _more(after)
+        said = _limits(*_capacity(after), more) if more else _said(_capacity(before), _capacity(after))
+        click.echo(f"layer/{name} {said}")
 
 
 def _names(layers: tuple[str, ...]) -> tuple[str, ...]:
@@ -69,6 +71,19 @@ def _capacity(layer: Json) -> tuple[int, int, int | None]:
 def _desired(always: int, minimum: int, maximum: int | None) -> int:
     """As the planner does: max has the last word."""
     return max(always, minimum) if maximum is None else min(max(always, minimum), maximum)
+
+
+def _more(layer: Json) -> str:
+    """What else than these numbers has a say."""
+    capacity = dig(layer, "spec", "capacity") or {}
+    return " and ".join(
+        what for field, what in (("schedule", "its windows"), ("load", "its load")) if capacity.get(field)
+    )
+
+
+def _limits(always: int, minimum: int, maximum: int | None, more: str) -> str:
+    limit = "" if maximum is None else f", at most {maximum}"
+    return f"scaled: {always} always, plus {more}; at least {minimum}{limit}"
 
 
 def _said(before: tuple[int, int, int | None], after: tuple[int, int, int | None]) -> str:

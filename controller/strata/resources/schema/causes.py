@@ -95,6 +95,12 @@ def _describe_limit(error: jsonschema_rs.ValidationError, node: Node | None) -> 
     return "FieldValueInvalid", f"Invalid value: {show(error.instance)}: {_LIMITS[name].format(limit)}"
 
 
+def _describe_format(error: jsonschema_rs.ValidationError, node: Node | None) -> Description:
+    kind = node.raw.get("format", "") if node else ""
+    wanted = "a time such as 2026-12-31T18:00:00Z" if kind == "date-time" else f"of the format {kind}"
+    return "FieldValueInvalid", f"Invalid value: {show(error.instance)}: must be {wanted}"
+
+
 def _describe_other(error: jsonschema_rs.ValidationError, _node: Node | None) -> Description:
     return "FieldValueInvalid", f"Invalid value: {show(error.instance)}: {error.message}"
 
@@ -111,6 +117,7 @@ _DESCRIBERS: Mapping[str, Callable[[jsonschema_rs.ValidationError, Node | None],
         "maxLength": _describe_max_length,
         "maxItems": _describe_max_items,
         "uniqueItems": _describe_unique,
+        "format": _describe_format,
         **dict.fromkeys(_LIMITS, _describe_limit),
     }
 )
