@@ -89,11 +89,14 @@ def _take_back(
     """Slots on their way out whose machine works, as far as anybody knows: nothing is lost. An outdated one helps where
     machines are `short` of those desired, and is no use to a rollout."""
     back: list[Instance] = []
+    touched = moves.touched()  # noticed in this very pass
     for member in sorted(roster.leaving, key=lambda m: (m.metadata.name in outdated.why, capacity.ordinal(m))):
         leave, is_outdated = member.status.leave, member.metadata.name in outdated.why
         if len(back) >= (short if is_outdated else missing) or budget.changes <= 0:
             break
-        if leave is None or leave.reason not in _ASKED_BY_US or not _may_work(snapshot, member):
+        if leave is None or leave.reason not in _ASKED_BY_US or member.metadata.name in touched:
+            continue
+        if not _may_work(snapshot, member):
             continue
         if not (is_outdated and leave.reason == reasons.ROLLING_UPDATE):
             back.append(member)
