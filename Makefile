@@ -10,7 +10,7 @@ LINTED := . scripts/bootstrap scripts/test-packages
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-fast test-slow soak bench bench-full check format proto lock image clean env env-dev test-packages
+.PHONY: help up down test test-fast test-slow soak fire fire-one bench bench-full check format proto lock image clean env env-dev test-packages
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +27,13 @@ test: env-dev test-packages ## Run all tests
 test-fast: env-dev ## Run the tests that take less than ten seconds each
 	$(PYTEST) -m "not slow" $(ARGS)
 
-soak: env-dev test-packages ## Kill the leading daemon 200 times and etcd 50 times while a layer changes (half an hour)
+soak: env-dev ## Play chaos in small worlds for SECONDS=3600 from SEED=0 on, and print what it covered
+	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),3600) --seed $(or $(SEED),0) $(ARGS)
+
+fire: env-dev test-packages ## Kill the leading daemon KILLS=200 times and etcd a quarter as often while layers change
+	KILLS=$(or $(KILLS),200) $(BIN)/python -m pytest -s tests/chaos/test_fire.py $(ARGS)
+
+fire-one: env-dev test-packages ## Kill the leading daemon 200 times and etcd 50 times while one layer changes (half an hour)
 	STRATA_FIRE_DAEMON=$${STRATA_FIRE_DAEMON:-200} STRATA_FIRE_ETCD=$${STRATA_FIRE_ETCD:-50} \
 		$(BIN)/python -m pytest -rA tests/chaos/test_real_processes.py $(ARGS)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tests.kit.slot_laws import SlotLaws
+from tests.kit.slot_laws import SlotLaws, counts
 
 from strata.resources import kinds, tags
 from strata.resources.cluster import ClusterIdentity
@@ -241,6 +241,8 @@ class Laws:
             old, new = before[event.key], self._objects.get(event.key)
             if isinstance(new, Instance):
                 self._slots.see(old if isinstance(old, Instance) else None, new)
+            if writer == PERSON and isinstance(old, Instance) and counts(old):
+                self._note_taken(old, new)
         if writer != CONTROLLER:
             return
         self.writes += len(events)
@@ -248,6 +250,10 @@ class Laws:
             old, new = before[event.key], self._objects.get(event.key)
             if isinstance(new, Instance) and new.spec.availability == "layer":
                 self._check_slot(old if isinstance(old, Instance) else None, new)
+
+    def _note_taken(self, old: Instance, new: Record | None) -> None:
+        if not isinstance(new, Instance) or not counts(new):
+            self._slots.taken_by_a_person(old)
 
     def _take_in(self, event: KeyEvent) -> None:
         key = kinds.parse_store_key(event.key)

@@ -23,10 +23,15 @@ class SlotLaws:
         self._now_s = now_s
         self._breach = breach
         self._online_s: dict[str, float] = {}
+        self._taken_s: dict[tuple[str, str], list[float]] = {}  # by layer: when people took slots of it
 
     def see(self, old: Instance | None, new: Instance) -> None:
         if old is not None and old.status.phase == Phase.ONLINE != new.status.phase:
             self._online_s[new.metadata.uid] = self._now_s()
+
+    def taken_by_a_person(self, slot: Instance) -> None:
+        """Somebody deleted it, or made it unreadable: a daemon that decides at that moment cannot know."""
+        self._taken_s.setdefault(_layer_of(slot), []).append(self._now_s())
 
     def check(
         self, old: Instance | None, new: Instance, *, layer: Layer, stack: Stack, members: Sequence[Instance]
@@ -44,7 +49,7 @@ class SlotLaws:
         name = f"law 3: {new.metadata.name}"
         if counts(new) and not before and not adopted and slots > wanted + surge:
             self._breach(f"{name} is one of {slots} slots, {wanted} are wanted, and {surge} more for a rollout")
-        if before and not counts(new) and slots < wanted:
+        if before and not counts(new) and slots + self._taken_just_now(new) < wanted:
             self._breach(f"{name} was taken out, {slots} are left, {wanted} are wanted")
         self._check_renewal(old, new, layer=layer, stack=stack)
         if old is not None and _ordered(new) != _ordered(old):
@@ -58,7 +63,8 @@ class SlotLaws:
             return
         others = [one for one in members if one.metadata.uid != new.metadata.uid and _stays(one)]
         working = sum(self._is_online(one) for one in others)
-        if old.status.phase == Phase.ONLINE and _goes(new) and working < needed:
+        known = working + self._taken_just_now(new)
+        if old.status.phase == Phase.ONLINE and _goes(new) and known < needed:
             self._breach(f"law 3: {new.metadata.name} goes, {working} others work, {needed} must")
 
     def _check_renewal(self, old: Instance | None, new: Instance, *, layer: Layer, stack: Stack) -> None:
@@ -73,7 +79,7 @@ class SlotLaws:
         shares = (layer.spec.instance.spot, stack.spec.instance.spot)
         by_market = new.spec.market == "spot" or any(share is not None for share in shares)
         by_age = update.max_age is not None or update.restarted_at is not None
-        template = layer.status.rollout.template if rollout is not None else ""
+        template = rollout.template if rollout is not None else ""
         ec2, types = new.status.ec2, layer.spec.instance.types
         by_type = ec2 is not None and types is not None and ec2.type not in types
         if not by_age and not by_type and not by_market and new.status.template == template:
@@ -91,6 +97,9 @@ class SlotLaws:
         if marked and repaired > allowed:
             self._breach(f"law 3: {repaired} of {layer.metadata.name} are under repair, {allowed} may be")
 
+    def _taken_just_now(self, slot: Instance) -> int:
+        return sum(self._now_s() - at_s <= JUST_NOW_S for at_s in self._taken_s.get(_layer_of(slot), ()))
+
     def _is_online(self, slot: Instance) -> bool:
         just_now = self._now_s() - self._online_s.get(slot.metadata.uid, -math.inf) <= JUST_NOW_S
         return slot.status.phase == Phase.ONLINE or just_now
@@ -101,6 +110,10 @@ def counts(slot: Instance) -> bool:
     if slot.spec.availability != "layer" or slot.metadata.deleting or slot.spec.power == "stopped":
         return False
     return slot.status.leave is None or slot.status.leave.then == "replace"
+
+
+def _layer_of(slot: Instance) -> tuple[str, str]:
+    return slot.metadata.namespace, slot.spec.layers[0]
 
 
 def _stays(slot: Instance) -> bool:
