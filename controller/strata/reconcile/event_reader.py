@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 _RETRY_BASE_S = 1.0
 _RETRY_CAP_S = 60.0
-_LATE = timedelta(minutes=15)  # EC2 judges anew all the time: a recommendation of long ago is none
+_LATE = timedelta(minutes=15)  # polls have shown since what became of it, and EC2 judges anew all the time
 
 
 class EventReader:
@@ -77,7 +77,9 @@ class EventReader:
         return event if ours else None
 
     async def _heed(self, events: list[Ec2Event]) -> None:
-        """Look where the events point. A read that fails is left to the next poll."""
+        """Look where the events point, but for those of long ago: a queue that nobody read for a day would have us ask
+        for all of it at once. A read that fails is left to the next poll."""
+        events = [event for event in events if self._clock.now() - event.at < _LATE]
         changed = {e.instance_id for e in events if e.kind == "state-change" and not self._is_known(e)}
         try:
             if changed:
@@ -87,7 +89,7 @@ class EventReader:
         except CloudError as error:
             log.info("events not followed at once", region=self._name, reason=error.kind.value, error=str(error))
         for event in events:
-            if event.kind == "rebalance" and self._clock.now() - event.at < _LATE:
+            if event.kind == "rebalance":
                 self._observer.recommend(event.instance_id)
 
     def _is_known(self, event: Ec2Event) -> bool:

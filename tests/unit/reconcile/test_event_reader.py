@@ -10,6 +10,7 @@ from tests.kit.fleet import Fleet
 
 from strata.cloud.ec2_events import Ec2Event, read_event
 from strata.resources.instance import Phase
+from strata_sim.calls import Call
 from strata_sim.controls import ids
 from strata_sim.faults import Fault
 from strata_sim.knobs import Events
@@ -89,6 +90,24 @@ async def test_events_that_come_twice_and_late_change_nothing(act: Act) -> None:
     assert fleet.machines() == alive
     assert [one.status.ec2 for one in await fleet.instances(STACK)] == [status.ec2 for status in before]
     assert messages(fleet, "state-change") >= 9
+
+
+@virtually(with_queue=True)
+async def test_events_of_long_ago_ask_ec2_nothing(act: Act) -> None:
+    fleet = await three_online(act)
+    began = len(describes(fleet))
+    await asyncio.sleep(60)
+    usual = len(describes(fleet)) - began
+    for _ in range(20):
+        for machine in fleet.machines():
+            fleet.controls.send(event(time="2026-01-04T12:00:00Z", detail={"instance-id": machine, "state": "pending"}))
+    await asyncio.sleep(60)
+    assert messages(fleet, "state-change") >= 60
+    assert len(describes(fleet)) - began - usual <= usual + 1
+
+
+def describes(fleet: Fleet) -> list[Call]:
+    return [call for call in fleet.world.log.since(0) if call.action == "DescribeInstances"]
 
 
 @pytest.mark.parametrize(
