@@ -317,7 +317,7 @@ async def _decide(act: Act, orphan: Orphan, number: int) -> None:
     refused = bool(orphan.message)
     first = orphan.instance_id not in act.decided
     act.decided.add(orphan.instance_id)
-    decision = "adopt" if first and number % 2 else "delete"
+    decision: Literal["adopt", "delete"] = "adopt" if first and number % 2 else "delete"
     into = "nowhere" if decision == "adopt" and number == 3 and not refused else LAYER
     await decide(act, orphan.instance_id, decision, into)
 

@@ -101,7 +101,7 @@ _layers = st.fixed_dictionaries(
         "rolling": st.integers(0, 2),
     },
 )
-_working = st.fixed_dictionaries(
+_works_now = st.fixed_dictionaries(
     {"machine": st.just("running"), "phase": st.just("online"), "zone": st.sampled_from("abc")},
     optional={
         "old template": st.booleans(),
@@ -112,7 +112,7 @@ _working = st.fixed_dictionaries(
     },
 )
 # Most machines of a layer work; with arbitrary ones alone there would hardly be anything to take out.
-_any_slot = st.one_of(_working, _working, _working, _slots)
+_any_slot = st.one_of(_works_now, _works_now, _works_now, _slots)
 _members = st.lists(_any_slot, max_size=10).map(lambda slots: {f"web-{n}": one for n, one in enumerate(slots, 1)})
 _stacks = st.one_of(
     st.just("missing"), st.fixed_dictionaries({}, optional={"paused": st.booleans(), "deleting": st.booleans()})
@@ -198,7 +198,11 @@ def test_law_3_nobody_who_works_is_taken_out_while_too_few_others_work(case: Cas
 def test_every_slot_is_changed_in_one_way_at_most_and_within_the_bound_of_a_pass(case: Case) -> None:
     snapshot = layer_snapshot(case)
     plan = plan_layer(snapshot, dataclasses.replace(POLICY, changes_per_pass=3))
-    marked = [one.instance for one in (*plan.leave, *plan.power, *plan.heal)]
+    marked = [
+        *(one.instance for one in plan.leave),
+        *(one.instance for one in plan.power),
+        *(one.instance for one in plan.heal),
+    ]
     changed = [m.metadata.name for m in (*plan.delete, *plan.stay, *plan.withdraw, *marked)]
     assert len(changed) == len(set(changed))
     assert len(changed) + len(plan.create) <= 3

@@ -1,6 +1,7 @@
 """Rollouts, scale-in and revisions in a whole world on virtual time, with the laws watched all the time."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -171,7 +172,7 @@ async def test_the_last_ten_templates_are_kept_and_go_with_their_layer(act: Act)
     await machines(act, 1)
     for number in range(2, 13):
         await template(act, number)
-        await until(act, lambda number=number: rolled(act, number), within_s=120)
+        await until(act, partial(rolled, act, number), within_s=120)
     kept = await revisions(act)
     assert [one.spec.revision for one in kept] == list(range(3, 13))
     assert kept[-1].spec.instance.user_data == "# 12"

@@ -80,8 +80,8 @@ def test_what_limits_the_load_is_told(todo: Served, strata: Shell) -> None:
 def test_a_rollout_that_stands_still_is_held_back_and_says_by_what(todo: Served, strata: Shell) -> None:
     stall = "web-2 does not come up: i-2 is not online 10m after its launch"
     rollout = {"template": "v1-b", "updated": 1, "outdated": 2, "total": 3, "since": _ago(minutes=20), "message": stall}
-    held = {"type": "Progressing", "status": "False", "reason": "RolloutStalled", "message": stall}
-    held |= {"observedGeneration": 1, "lastTransitionTime": _ago(minutes=5)}
+    said = {"type": "Progressing", "status": "False", "reason": "RolloutStalled", "message": stall}
+    held = {**said, "observedGeneration": 1, "lastTransitionTime": _ago(minutes=5)}
     todo.set_status(_WEB, observedGeneration=1, desired=2, rollout=rollout, conditions=[held])
     todo.set_status(_SLOT, phase="online", ec2=_MACHINE, template="v1-a")
     told = strata.ok("why", "layer/web")

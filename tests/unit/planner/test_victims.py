@@ -17,7 +17,8 @@ def plainly(
     members: Sequence[Instance], excess: int, unhealthy: frozenset[str], drifted: frozenset[str]
 ) -> list[Instance]:
     """As the rule is written: one after the other, all that are left compared anew each time."""
-    left, victims = list(members), []
+    left = list(members)
+    victims: list[Instance] = []
     while left and len(victims) < excess:
         filled = Counter(zone_of(member) for member in left)
         ranks = [

@@ -189,11 +189,15 @@ def test_only_the_controller_makes_instances_for_a_layer() -> None:
     assert fields(judge_change(made_by_layer, instance())) == {("spec.availability", "Invalid")}
 
 
+_SURGES: tuple[Any, ...] = (0, 3, 2.0, "10%", "100%")
+_NO_SURGES: tuple[Any, ...] = ("101%", "3", "", -1, 1.5, 10_001, True, [])
+
+
 @pytest.mark.parametrize(
     ("value", "valid"),
     [
-        *((one, True) for one in (0, 3, 2.0, "10%", "100%")),
-        *((one, False) for one in ("101%", "3", "", -1, 1.5, 10_001, True, [])),
+        *[(one, True) for one in _SURGES],
+        *[(one, False) for one in _NO_SURGES],
     ],
 )
 def test_a_surge_is_a_number_or_a_share(value: Any, valid: bool) -> None:  # noqa: FBT001 - a table's column
