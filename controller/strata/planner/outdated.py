@@ -54,7 +54,7 @@ def find_outdated(snapshot: LayerSnapshot) -> Outdated:
         if found is not None:
             why[member.metadata.name] = found
         elif update.max_age is not None and ec2.launched_at is not None and not _starts(member):
-            next_at = earliest(next_at, ec2.launched_at + parse_duration(update.max_age))
+            next_at = earliest(next_at, _works_since(member, ec2.launched_at) + parse_duration(update.max_age))
     return Outdated(why, present.digest if present else "", next_at)
 
 
@@ -74,7 +74,8 @@ def _reasons(
         return
     if update.restarted_at is not None and ec2.launched_at < update.restarted_at <= now:
         yield Why(reasons.RESTART_REQUESTED, "launched before the restart that was asked for")
-    if update.max_age is not None and not _starts(member) and now - ec2.launched_at >= parse_duration(update.max_age):
+    since = _works_since(member, ec2.launched_at)
+    if update.max_age is not None and not _starts(member) and now - since >= parse_duration(update.max_age):
         yield Why(reasons.TOO_OLD, f"older than {update.max_age}")
 
 
@@ -82,6 +83,12 @@ def _starts(member: Instance) -> bool:
     """Whether it is on its way to be online. It has no age yet: were it too old before it ever works, nothing would be
     renewed where that takes longer than maxAge."""
     return member.status.online_since is None and member.status.phase in {Phase.PENDING, Phase.BOOTING}
+
+
+def _works_since(member: Instance, launched_at: datetime) -> datetime:
+    """From when on its age counts: by our clock as well. By EC2's alone every new machine would be too old at once
+    while ours is ahead, and renewing them would never end."""
+    return max(launched_at, member.status.online_since or launched_at)
 
 
 def _drift(member: Instance, ec2: Ec2Status, present: _Present) -> Iterator[Why]:
