@@ -67,7 +67,14 @@ FAULTS: dict[str, Draw] = {
 # What was lost with a store that went back nobody can tell from what these do; and a call that was under way when the
 # store went back was right when it was sent.
 _NOT_WITH_A_RESTORE = frozenset(
-    {"object unreadable", "slot stripped", "EC2 is slow", "leader frozen, wakes late", "EC2 reply late"}
+    {
+        "object unreadable",
+        "slot stripped",
+        "EC2 is slow",
+        "leader frozen, wakes late",
+        "EC2 reply late",
+        "daemon cut off from etcd",
+    }
 )
 
 
@@ -132,6 +139,11 @@ class Drawer:
             return self._drawn("fault", kind, FAULTS[kind])
         kind = rng.choice(self._kinds)
         return self._drawn("transition", kind, rng.choice(TRANSITIONS[kind]))
+
+    def widen(self) -> None:
+        """Keep to nothing any more, but for what a restore goes with."""
+        self._faults = sorted(FAULTS.keys() - _NOT_WITH_A_RESTORE - {"etcd restored"})
+        self._kinds = sorted(TRANSITIONS)
 
     def draw_after_nothing(self) -> Drawn:
         """A step did nothing: perhaps for want of a stack, or because one that is to go is paused."""

@@ -19,6 +19,7 @@ from strata.settings import ControllerSettings
 
 FAULTS, TRANSITIONS = 20, 30  # at least, and each of them did something
 _STEPS_MAX = 400
+_WIDE_AFTER = 150  # steps: what a seed keeps to may do nothing in its world
 SETTINGS = ControllerSettings(resync_s=120.0, poll_interval_s=5.0)
 
 
@@ -74,6 +75,8 @@ async def _draw(game: Game, drawer: Drawer, player: ChaosPlayer) -> None:
     counters = {"fault": game.faults, "transition": game.transitions}
     acted = True
     while (missing := _missing(game)) and len(steps) < _STEPS_MAX:
+        if len(steps) == _WIDE_AFTER:
+            drawer.widen()
         faults, transitions = missing
         drawn = drawer.draw(fault_share=faults / (faults + transitions)) if acted else drawer.draw_after_nothing()
         steps.append(drawn.step)

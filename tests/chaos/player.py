@@ -19,12 +19,14 @@ from strata.resources.instance import Instance
 from strata.resources.layer import Layer
 from strata.resources.stack import Stack
 from strata.store.port import Delete, Put
-from strata_sim.knobs import Delays, Limits
+from strata_sim.faults import Fault
+from strata_sim.knobs import Limits
 
 _LEASE_S = 15.0
 _STRIDE_S = 4.0
-_ALWAYS_ACT = frozenset({"fault", "outage", "boots", "store_down", "compact", "restore"})
-VISIBLE_S = 300.0
+_LAID_S = 90.0
+_PROTECTED_S = 100.0
+_ALWAYS_ACT = frozenset({"outage", "boots", "store_down", "compact"})
 
 
 def places(seed: int) -> tuple[tuple[int, int], ...]:
@@ -41,8 +43,7 @@ class ChaosPlayer(Player):
         self._acted = False
 
     async def begin(self) -> None:
-        """As a scenario begins, but with fewer stacks, and an EC2 that forgets sooner what ended."""
-        self._controls.delays(Delays(terminated_visible_s=VISIBLE_S))
+        """As a scenario begins, but with fewer stacks."""
         await self._settle_foreigners()
         for name in DAEMONS[: self._scenario.daemons]:
             self._act.processes.start(name)
@@ -109,7 +110,24 @@ class ChaosPlayer(Player):
             self._acted = True
             self._fleet.server.revoke(holder.lease_id)
 
+    # -- machines --------------------------------------------------------------------------------------------
+
+    def do_protect(self, which: int) -> None:
+        """For a while: what is protected holds up the delete of its stack."""
+
+        def protect(one: str) -> None:
+            self._protect(one, protected=True)
+            self._for(_PROTECTED_S, lambda: self._release(one))
+
+        self._on_machine(which, protect)
+
     # -- EC2 -------------------------------------------------------------------------------------------------
+
+    def do_fault(self, kind: Any, code: str, action: str, count: int) -> None:
+        """Calls come seldom when they fail: what is left of it after a while befalls nobody."""
+        laid = Fault(kind, code=code, actions=frozenset({action} if action else ()), count=count)
+        self._controls.fault(laid)
+        self._for(_LAID_S, lambda: setattr(laid, "probability", 0.0))
 
     def do_double(self, count: int) -> None:
         self._do(lambda: setattr(self._mischief, "doubled_count", count))
@@ -157,6 +175,11 @@ class ChaosPlayer(Player):
 
         self._for(duration_s, thaw)
 
+    def do_restore(self, revisions: int) -> None:
+        """As people restore: etcd is away for longer than a lease, so that no call of before it is under way."""
+        self._fleet.server.stop()
+        self._for(_LEASE_S + 5.0, lambda: self._restored(revisions))
+
     async def do_spoil(self, kind: str, which: int, value: str, duration_s: float) -> None:
         """An object cannot be read until somebody puts it right."""
         known = set(self._poisoned)
@@ -168,11 +191,20 @@ class ChaosPlayer(Player):
         for daemon in range(self._scenario.daemons):
             self.do_full(daemon, duration_s)
 
+    def _restored(self, revisions: int) -> None:
+        with contextlib.suppress(StoreError):  # what is compacted is in no backup
+            super().do_restore(revisions)
+        self._fleet.server.start()
+
     def _put_right(self, key: str) -> None:
         value = self._poisoned.pop(key, None)
         self._fleet.server.txn([], [Delete(key) if value is None else Put(key, value)])
 
     # -- parts -----------------------------------------------------------------------------------------------
+
+    def _release(self, one: str) -> None:
+        if one in self._fleet.world.region(REGION).instances:  # else it is forgotten
+            self._protect(one, protected=False)
 
     def _leader(self) -> int | None:
         holder = self._fleet.server.get(kinds.LEADER_KEY)

@@ -13,7 +13,7 @@ from tests.chaos.game import FAULTS, TRANSITIONS, play_seed
 from tests.chaos.shrink import shrink
 from tests.kit.acting import hush
 
-SEEDS = int(os.environ.get("STRATA_CHAOS_SEEDS", "1000"))
+SEEDS = int(os.environ.get("STRATA_CHAOS_SEEDS", "900"))
 _EACH = 20  # seeds a test
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

@@ -4,11 +4,12 @@ the store says at that very write. The arithmetic is written down here a second 
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from typing import Any
 
 from strata.planner import capacity
 from strata.planner.budget import allowance
 from strata.resources import reasons
-from strata.resources.instance import Instance, Leave, Phase
+from strata.resources.instance import Instance, Phase
 from strata.resources.layer import Layer
 from strata.resources.stack import Stack
 
@@ -124,8 +125,11 @@ def _goes(slot: Instance) -> bool:
     return not counts(slot) or slot.status.leave is not None
 
 
-def _ordered(slot: Instance) -> tuple[bool, str, Leave | None]:
-    return (slot.metadata.deleting, slot.spec.power, slot.status.leave)
+def _ordered(slot: Instance) -> tuple[Any, ...]:
+    """All but when: a mark from a clock that went wrong is dated anew."""
+    leave = slot.status.leave
+    order = None if leave is None else (leave.reason, leave.then, leave.instance_id, leave.drained)
+    return slot.metadata.deleting, slot.spec.power, order
 
 
 def _wanted(layer: Layer) -> int:
