@@ -92,10 +92,11 @@ _OTHERS: dict[Market, Market] = {"spot": "on-demand", "on-demand": "spot"}
 
 
 def useless(share: SpotShare | None, slots: Sequence[Instance], wanted: int) -> frozenset[Market]:
-    """The markets of which no slot is missing beside these, while one of the other is: a slot on its way out that is
-    taken back there would only have to be rolled."""
+    """The markets of which no slot is missing beside these, while one of the other is, or still boots: a slot on its
+    way out that is taken back there would only have to be rolled (see misplaced)."""
     short = balance(share, slots, wanted).short
-    return frozenset(market for market, other in _OTHERS.items() if not short[market] and short[other])
+    working = balance(share, [slot for slot in slots if not never_online(slot)], wanted).short
+    return frozenset(market for market, other in _OTHERS.items() if not short[market] and working[other])
 
 
 def _first_to_go(slots: Sequence[Instance], market: Market, count: int, outdated: frozenset[str]) -> list[str]:
