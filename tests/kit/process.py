@@ -252,9 +252,7 @@ class ProcessPrometheus:
         self._source = source
         self._process = process
 
-    async def query_range(
-        self, query: str, *, start_at: datetime, end_at: datetime, step_s: int
-    ) -> tuple[Point, ...]:
+    async def query_range(self, query: str, *, start_at: datetime, end_at: datetime, step_s: int) -> tuple[Point, ...]:
         await self._process.passing("query_range")
         return await self._source.query_range(query, start_at=start_at, end_at=end_at, step_s=step_s)
 
