@@ -18,7 +18,7 @@ from tests.kit.virtual_time import run_virtual
 from strata.settings import ControllerSettings
 
 FAULTS, TRANSITIONS = 20, 30  # at least, and each of them did something
-_STEPS_MAX = 400
+_STEPS_MAX = 1000
 _WIDE_AFTER = 150  # steps: what a seed keeps to may do nothing in its world
 SETTINGS = ControllerSettings(resync_s=120.0, poll_interval_s=5.0)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tests.kit.slot_laws import SlotLaws, counts
+from tests.kit.slot_laws import JUST_NOW_S, SlotLaws, counts
 
 from strata.resources import kinds, tags
 from strata.resources.cluster import ClusterIdentity
@@ -81,6 +81,8 @@ class Laws:
         self._world = world
         self._server = server
         self._objects: dict[str, Record] = {}
+        self._hidden: dict[str, tuple[float, Record | None]] = {}  # what nobody can read: since when, and what it was
+        self._hidden_until_s: dict[str, float] = {}
         self._launches: dict[str, Launch] = {}  # also those that are no longer in the store
         self._assigned: dict[str, Launch] = {}  # by machine
         self._lost: set[str] = set()  # machines whose records were lost with the store
@@ -184,9 +186,9 @@ class Laws:
         if not members:
             return self._unjustified_surplus(launch)
         key = kinds.INSTANCE.key(members[0].name, launch.metadata.namespace)
-        if self._server.get(key) is not None and key not in self._objects:
+        since_s, slot = self._hidden.get(key, (self._now_s(), self._objects.get(key)))
+        if self._now_s() - since_s > STALE_S:
             return "its slot cannot be read"
-        slot = self._objects.get(key)
         if not isinstance(slot, Instance) or slot.metadata.uid != uid or slot.metadata.deleting:
             return ""  # nobody wants it any more
         if slot.status.launch is None or slot.status.launch.launch_id != launch.metadata.name:
@@ -257,7 +259,10 @@ class Laws:
 
     def _take_in(self, event: KeyEvent) -> None:
         key = kinds.parse_store_key(event.key)
-        self._objects.pop(event.key, None)
+        before = self._objects.pop(event.key, None)
+        if event.key in self._hidden:
+            self._hidden_until_s[event.key] = self._now_s()
+        hidden = self._hidden.pop(event.key, (self._now_s(), before))
         if key is None:
             return
         if event.kv is None:
@@ -267,6 +272,7 @@ class Laws:
         try:
             obj = decode_object(key.kind, event.kv.value, mod_revision=event.kv.mod_revision)
         except Exception:  # noqa: BLE001 - a poisoned object, put there on purpose
+            self._hidden[event.key] = hidden
             return
         self._objects[event.key] = obj
         if isinstance(obj, Launch):
@@ -287,7 +293,14 @@ class Laws:
         stack = self._objects.get(kinds.STACK.key(namespace))
         if isinstance(layer, Layer) and isinstance(stack, Stack):
             members = [one for one in self._members(namespace, name) if not one.metadata.deleting]
-            self._slots.check(old, new, layer=layer, stack=stack, members=members)
+            hidden = self._hidden_slots(namespace, name)
+            self._slots.check(old, new, layer=layer, stack=stack, members=members, hidden=hidden)
+
+    def _hidden_slots(self, namespace: str, layer: str) -> int:
+        """How many slots a daemon that decides now cannot read, or could not a moment ago."""
+        prefix, now_s = kinds.INSTANCE.key(f"{layer}-", namespace), self._now_s()
+        lately = {key for key, until_s in self._hidden_until_s.items() if now_s - until_s <= JUST_NOW_S}
+        return sum(key.startswith(prefix) for key in lately | self._hidden.keys())
 
     def _members(self, namespace: str, layer: str) -> list[Instance]:
         prefix = kinds.INSTANCE.prefix(namespace)

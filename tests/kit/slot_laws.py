@@ -35,9 +35,17 @@ class SlotLaws:
         self._taken_s.setdefault(_layer_of(slot), []).append(self._now_s())
 
     def check(
-        self, old: Instance | None, new: Instance, *, layer: Layer, stack: Stack, members: Sequence[Instance]
+        self,
+        old: Instance | None,
+        new: Instance,
+        *,
+        layer: Layer,
+        stack: Stack,
+        members: Sequence[Instance],
+        hidden: int,
     ) -> None:
-        """`members` are those of the layer that are not being deleted, after the write that made `new` of `old`."""
+        """`members` are those of the layer that are not being deleted, after the write that made `new` of `old`;
+        `hidden` is how many nobody can read: each may have a machine, so each counts."""
         wanted = _wanted(layer)
         self._check_repairs(old, new, layer=layer, members=members, wanted=wanted)
         owner = next((one.uid for one in new.metadata.owner_references), "")
@@ -50,7 +58,7 @@ class SlotLaws:
         name = f"law 3: {new.metadata.name}"
         if counts(new) and not before and not adopted and slots > wanted + surge:
             self._breach(f"{name} is one of {slots} slots, {wanted} are wanted, and {surge} more for a rollout")
-        if before and not counts(new) and slots + self._taken_just_now(new) < wanted:
+        if before and not counts(new) and slots + hidden + self._taken_just_now(new) < wanted:
             self._breach(f"{name} was taken out, {slots} are left, {wanted} are wanted")
         self._check_renewal(old, new, layer=layer, stack=stack)
         if old is not None and _ordered(new) != _ordered(old):
@@ -90,9 +98,8 @@ class SlotLaws:
         self, old: Instance | None, new: Instance, *, layer: Layer, members: Sequence[Instance], wanted: int
     ) -> None:
         marked = new.status.heal is not None and (old is None or old.status.heal is None) and _runs(new)
-        repaired = sum(
-            one.status.heal is not None for one in members if one.spec.availability == "manual" or counts(one)
-        )
+        counted = [one for one in members if one.spec.availability == "manual" or counts(one)]
+        repaired = sum(_is_repaired(one) for one in counted)
         by_hand = sum(one.spec.availability == "manual" for one in members)
         allowed = allowance(layer.spec.healing.max_unhealthy, wanted + by_hand)
         if marked and repaired > allowed:
@@ -111,6 +118,11 @@ def counts(slot: Instance) -> bool:
     if slot.spec.availability != "layer" or slot.metadata.deleting or slot.spec.power == "stopped":
         return False
     return slot.status.leave is None or slot.status.leave.then == "replace"
+
+
+def _is_repaired(slot: Instance) -> bool:
+    """One whose machine had stopped anyway uses up no budget."""
+    return slot.status.heal is not None and slot.status.heal.reason != reasons.STOPPED_EXTERNALLY
 
 
 def _layer_of(slot: Instance) -> tuple[str, str]:
